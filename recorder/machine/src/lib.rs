@@ -1,0 +1,23 @@
+//! An i386 that the host can step, stop, copy and compare. It has never heard of NT.
+//!
+//! Three invariants carry everything above it:
+//! - **All state is in [`Machine`]**: a copy is a snapshot.
+//! - **An instruction that faults has changed nothing** but what the architecture says.
+//! - **[`Machine::run`] always ends**: at a native routine, a breakpoint, a halt, or its budget.
+
+mod address;
+mod fault;
+pub mod image;
+mod machine;
+mod memory;
+mod paging;
+pub mod registers;
+mod run;
+pub mod x87;
+
+pub use address::{PAGE, Pa, Va};
+pub use fault::{Access, Fault, Level};
+pub use machine::{Gates, Machine, Stop, Until};
+pub use memory::{Memory, Page};
+pub use registers::{Cpu, Reg, Seg, Segment, Table};
+pub use run::Trap;

@@ -1,0 +1,146 @@
+//! The machine: processor, memory and clock, and the ways in which a host drives it.
+
+use crate::{Access, Cpu, Fault, Memory, PAGE, Va};
+use std::ops::Range;
+
+/// Where native routines live. Execution that reaches an address in a range at its privilege stops
+/// the machine, so that the host can run the routine; everywhere else code is executed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Gates {
+    /// Linear addresses that stop the machine in ring 0.
+    pub kernel: Range<u32>,
+    /// Linear addresses that stop the machine in ring 3.
+    pub user: Range<u32>,
+}
+
+/// An i386 with its memory. A copy is a snapshot: it can be compared, run on, or put back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Machine {
+    /// The registers.
+    pub cpu: Cpu,
+    /// Physical memory.
+    pub memory: Memory,
+    /// Instructions retired since the machine was made; a native routine counts as one.
+    pub retired: u64,
+    /// The world's clock in units of 100 ns. It moves only when the host moves it.
+    pub clock: u64,
+    /// Where native routines live.
+    pub gates: Gates,
+}
+
+/// How long a run may last, and what ends it early.
+#[derive(Clone, Copy, Debug)]
+pub struct Until<'a> {
+    /// The most instructions to retire.
+    pub budget: u64,
+    /// Linear addresses at which to stop before the instruction there is executed. The first
+    /// instruction of a run is never stopped at, so that a run can go on from a breakpoint.
+    pub breakpoints: &'a [Va],
+    /// Whether to stop when ring 3 has been entered, before its first instruction.
+    pub user_entry: bool,
+}
+
+impl Until<'_> {
+    /// Nothing but a budget.
+    pub const fn budget(budget: u64) -> Until<'static> {
+        Until { budget, breakpoints: &[], user_entry: false }
+    }
+}
+
+/// Why a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Execution reached a native routine's address; the routine has not run yet.
+    Native(Va),
+    /// The next instruction is at a breakpoint.
+    Breakpoint(Va),
+    /// Ring 3 was just entered.
+    UserEntry,
+    /// HLT, and nothing will end it but an interrupt.
+    Halted,
+    /// A fault while delivering a double fault.
+    Shutdown,
+    /// The budget is used up.
+    Budget,
+    /// Something that this machine does not do; the text names it and says where.
+    Unsupported(String),
+}
+
+impl Machine {
+    /// A machine with `pages` pages of zeroed memory and a processor in protected mode without paging.
+    pub fn new(pages: u32) -> Machine {
+        Machine {
+            cpu: Cpu::default(),
+            memory: Memory::new(pages),
+            retired: 0,
+            clock: 0,
+            gates: Gates::default(),
+        }
+    }
+
+    /// Reads linear memory at the current privilege, as an instruction would.
+    ///
+    /// # Errors
+    /// The page fault of the first byte that cannot be read; `out` is unspecified then.
+    pub fn read(&mut self, at: Va, out: &mut [u8]) -> Result<(), Fault> {
+        let user = self.cpu.cpl() == 3;
+        for (at, part) in pieces(at, out.len()) {
+            let from = self.translate(at, Access::Read, user)?;
+            self.memory.read(from, &mut out[part]);
+        }
+        Ok(())
+    }
+
+    /// Writes linear memory at the current privilege, as an instruction would: all or nothing.
+    ///
+    /// # Errors
+    /// The page fault of the first byte that cannot be written; nothing is written then.
+    pub fn write(&mut self, at: Va, bytes: &[u8]) -> Result<(), Fault> {
+        let user = self.cpu.cpl() == 3;
+        let mut places = Vec::new();
+        for (at, part) in pieces(at, bytes.len()) {
+            places.push((self.translate(at, Access::Write, user)?, part));
+        }
+        for (to, part) in places {
+            self.memory.write(to, &bytes[part]);
+        }
+        Ok(())
+    }
+
+    /// Reads linear memory of the address space `cr3` with supervisor rights, touching nothing.
+    ///
+    /// # Errors
+    /// The page fault of the first byte that is not mapped.
+    pub fn peek(&self, cr3: u32, at: Va, out: &mut [u8]) -> Result<(), Fault> {
+        for (at, part) in pieces(at, out.len()) {
+            let from = self.probe(cr3, at, Access::Read)?;
+            self.memory.read(from, &mut out[part]);
+        }
+        Ok(())
+    }
+
+    /// Writes linear memory of the address space `cr3` from outside: rights, A and D bits are not
+    /// consulted or changed. For loading images and for placing what a program would have written.
+    ///
+    /// # Errors
+    /// The page fault of the first byte that is not mapped; earlier pages are written then.
+    pub fn poke(&mut self, cr3: u32, at: Va, bytes: &[u8]) -> Result<(), Fault> {
+        for (at, part) in pieces(at, bytes.len()) {
+            let to = self.probe(cr3, at, Access::Read)?;
+            self.memory.write(to, &bytes[part]);
+        }
+        Ok(())
+    }
+}
+
+/// Cuts `len` bytes at `at` into pieces that do not cross a page.
+pub(crate) fn pieces(at: Va, len: usize) -> impl Iterator<Item = (Va, Range<usize>)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        let at = at.add(done as u32);
+        let part = ((PAGE - at.offset()) as usize).min(len - done);
+        let range = done..done + part;
+        done += part;
+        (part > 0).then_some((at, range))
+    })
+}

@@ -1,0 +1,149 @@
+//! Physical memory in 4 KiB pages, copied on write.
+//!
+//! A copy shares every page with its original until one of them writes to it, and pages hang in
+//! groups, so that making a copy touches one counter a group and not one a page.
+
+use crate::{PAGE, Pa};
+use std::sync::Arc;
+
+/// The bytes of one page.
+pub type Page = [u8; PAGE as usize];
+
+const GROUP: usize = 64;
+
+/// Pages that share a counter. An absent page reads as zeroes.
+type Group = [Option<Arc<Page>>; GROUP];
+
+/// Physical memory. Addresses beyond its end read as FF and swallow writes, as an empty bus does.
+#[derive(Clone)]
+pub struct Memory {
+    groups: Vec<Arc<Group>>,
+    pages: u32,
+}
+
+impl Memory {
+    /// Memory of `pages` zeroed pages.
+    pub fn new(pages: u32) -> Memory {
+        let groups = (pages as usize).div_ceil(GROUP);
+        Memory { groups: vec![Arc::new([const { None }; GROUP]); groups], pages }
+    }
+
+    /// How many pages there are.
+    pub fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    /// The page of frame `frame`, or none when it was never written (all zeroes) or does not exist.
+    pub fn page(&self, frame: u32) -> Option<&Page> {
+        self.groups.get(frame as usize / GROUP)?[frame as usize % GROUP].as_deref()
+    }
+
+    /// The page of frame `frame`, to be written; none beyond the end of memory.
+    pub fn page_mut(&mut self, frame: u32) -> Option<&mut Page> {
+        if frame >= self.pages {
+            return None;
+        }
+        let group = Arc::make_mut(&mut self.groups[frame as usize / GROUP]);
+        let page = group[frame as usize % GROUP].get_or_insert_with(|| Arc::new([0; PAGE as usize]));
+        Some(Arc::make_mut(page))
+    }
+
+    /// Reads bytes that do not cross a page.
+    pub fn read(&self, at: Pa, out: &mut [u8]) {
+        let start = at.offset() as usize;
+        match self.page(at.frame()) {
+            Some(page) => out.copy_from_slice(&page[start..start + out.len()]),
+            None if at.frame() < self.pages => out.fill(0),
+            None => out.fill(0xFF),
+        }
+    }
+
+    /// Writes bytes that do not cross a page.
+    pub fn write(&mut self, at: Pa, bytes: &[u8]) {
+        let start = at.offset() as usize;
+        if let Some(page) = self.page_mut(at.frame()) {
+            page[start..start + bytes.len()].copy_from_slice(bytes);
+        }
+    }
+
+    /// Reads an aligned little-endian doubleword.
+    pub fn read_u32(&self, at: Pa) -> u32 {
+        let mut raw = [0; 4];
+        self.read(at, &mut raw);
+        u32::from_le_bytes(raw)
+    }
+
+    /// Writes an aligned little-endian doubleword.
+    pub fn write_u32(&mut self, at: Pa, value: u32) {
+        self.write(at, &value.to_le_bytes());
+    }
+
+    /// The frames whose contents differ, in ascending order. Shared pages cost one comparison of
+    /// pointers, shared groups one for all their pages.
+    pub fn changed(&self, older: &Memory) -> Vec<u32> {
+        let mut frames = Vec::new();
+        for index in 0..self.groups.len().max(older.groups.len()) {
+            let (Some(new), Some(old)) = (self.groups.get(index), older.groups.get(index)) else {
+                frames.extend((index * GROUP..(index + 1) * GROUP).map(|frame| frame as u32));
+                continue;
+            };
+            if Arc::ptr_eq(new, old) {
+                continue;
+            }
+            for slot in 0..GROUP {
+                let same = match (&new[slot], &old[slot]) {
+                    (None, None) => true,
+                    (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
+                    (Some(page), None) | (None, Some(page)) => page.iter().all(|byte| *byte == 0),
+                };
+                if !same {
+                    frames.push((index * GROUP + slot) as u32);
+                }
+            }
+        }
+        frames
+    }
+}
+
+impl PartialEq for Memory {
+    fn eq(&self, other: &Memory) -> bool {
+        self.pages == other.pages && self.changed(other).is_empty()
+    }
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "Memory({} pages)", self.pages)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_keeps_what_the_original_overwrites() {
+        let mut memory = Memory::new(200);
+        memory.write_u32(Pa(0x5000), 1);
+        let copy = memory.clone();
+        memory.write_u32(Pa(0x5000), 2);
+        memory.write_u32(Pa(0x80_000), 3);
+        assert_eq!((copy.read_u32(Pa(0x5000)), memory.read_u32(Pa(0x5000))), (1, 2));
+        assert_eq!(memory.changed(&copy), [0x5, 0x80]);
+    }
+
+    #[test]
+    fn a_page_of_zeroes_equals_a_page_never_written() {
+        let mut memory = Memory::new(4);
+        let empty = memory.clone();
+        memory.write_u32(Pa(0x1000), 0);
+        assert_eq!(memory, empty);
+    }
+
+    #[test]
+    fn beyond_the_end_is_an_empty_bus() {
+        let mut memory = Memory::new(1);
+        memory.write_u32(Pa(0x1000), 7);
+        assert_eq!(memory.read_u32(Pa(0x1000)), 0xFFFF_FFFF);
+    }
+}

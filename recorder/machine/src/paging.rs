@@ -1,0 +1,74 @@
+//! Two-level paging: translation, rights, and the accessed and dirty bits.
+
+use crate::{Access, Fault, Level, Machine, Pa, Va, registers::control};
+
+const PRESENT: u32 = 1;
+const WRITABLE: u32 = 2;
+const USER: u32 = 4;
+const ACCESSED: u32 = 0x20;
+const DIRTY: u32 = 0x40;
+const FRAME: u32 = 0xFFFF_F000;
+
+/// A translation that was allowed: where it leads, and the entries whose A and D bits it would set.
+struct Walk {
+    to: Pa,
+    directory: (Pa, u32),
+    table: (Pa, u32),
+}
+
+impl Machine {
+    /// Translates `at` for an access of the given kind and privilege, and sets the accessed and
+    /// dirty bits as the processor does.
+    ///
+    /// # Errors
+    /// The page fault that the processor would raise; nothing is changed then.
+    pub fn translate(&mut self, at: Va, access: Access, user: bool) -> Result<Pa, Fault> {
+        if self.cpu.cr0 & control::PG == 0 {
+            return Ok(Pa(at.0));
+        }
+        let walk = self.walk(self.cpu.cr3, at, access, user)?;
+        let dirty = if access == Access::Write { DIRTY } else { 0 };
+        for ((place, entry), bits) in [(walk.directory, ACCESSED), (walk.table, ACCESSED | dirty)] {
+            if entry & bits != bits {
+                self.memory.write_u32(place, entry | bits);
+            }
+        }
+        Ok(walk.to)
+    }
+
+    /// Translates without touching anything, in the address space of `cr3`.
+    ///
+    /// # Errors
+    /// The page fault that a supervisor access of that kind would raise.
+    pub fn probe(&self, cr3: u32, at: Va, access: Access) -> Result<Pa, Fault> {
+        if self.cpu.cr0 & control::PG == 0 {
+            return Ok(Pa(at.0));
+        }
+        Ok(self.walk(cr3, at, access, false)?.to)
+    }
+
+    fn walk(&self, cr3: u32, at: Va, access: Access, user: bool) -> Result<Walk, Fault> {
+        let directory = Pa((cr3 & FRAME) + (at.0 >> 22) * 4);
+        let upper = self.memory.read_u32(directory);
+        let fault = |present, level| Fault { at, access, user, present, level };
+        if upper & PRESENT == 0 {
+            return Err(fault(false, Level::Directory));
+        }
+        let table = Pa((upper & FRAME) + (at.0 >> 12 & 0x3FF) * 4);
+        let lower = self.memory.read_u32(table);
+        if lower & PRESENT == 0 {
+            return Err(fault(false, Level::Table));
+        }
+        let level = |right| if upper & right == 0 { Level::Directory } else { Level::Table };
+        let rights = upper & lower;
+        if user && rights & USER == 0 {
+            return Err(fault(true, level(USER)));
+        }
+        let protected = user || self.cpu.cr0 & control::WP != 0;
+        if access == Access::Write && protected && rights & WRITABLE == 0 {
+            return Err(fault(true, level(WRITABLE)));
+        }
+        let to = Pa((lower & FRAME) | at.offset());
+        Ok(Walk { to, directory: (directory, upper), table: (table, lower) })
+    }
+}
