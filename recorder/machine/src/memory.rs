@@ -25,7 +25,9 @@ impl Memory {
     /// Memory of `pages` zeroed pages.
     pub fn new(pages: u32) -> Memory {
         let groups = (pages as usize).div_ceil(GROUP);
-        Memory { groups: vec![Arc::new([const { None }; GROUP]); groups], pages }
+        // Every group starts as the same one: all of them are empty.
+        let empty = Arc::new([const { None }; GROUP]);
+        Memory { groups: std::iter::repeat_n(empty, groups).collect(), pages }
     }
 
     /// How many pages there are.
