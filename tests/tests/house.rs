@@ -43,7 +43,11 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("bincode", &["recorder/src/codec.rs"]),
     (
         "iced_x86",
-        &["recorder/machine/src/lower.rs", "recorder/machine/src/listing.rs", "recorder/machine/src/image.rs"],
+        &[
+            "recorder/machine/src/lower.rs",
+            "recorder/machine/src/listing.rs",
+            "recorder/machine/src/image.rs",
+        ],
     ),
 ];
 
@@ -141,7 +145,11 @@ fn the_kernels_never_name_each_other() {
             let crate_named = ["nt::", "use nt;", "extern crate nt"];
             let named = crate_named.iter().any(|word| line.contains(word) && names(line, "nt"));
             let sheet = line.contains("nt52.md");
-            assert!(!named && !sheet, "{}: reactos knows nothing of the other kernel", place(&path, number + 1));
+            assert!(
+                !named && !sheet,
+                "{}: reactos knows nothing of the other kernel",
+                place(&path, number + 1)
+            );
         }
     }
 }
@@ -168,7 +176,11 @@ fn confined_libraries_are_named_in_their_files_only() {
                     continue;
                 }
                 for (number, line) in code(&path) {
-                    assert!(!names(&line, library), "{}: {library} is confined to {allowed:?}", place(&path, number));
+                    assert!(
+                        !names(&line, library),
+                        "{}: {library} is confined to {allowed:?}",
+                        place(&path, number)
+                    );
                 }
             }
         }
@@ -187,7 +199,9 @@ fn every_crate_shares_the_lints_that_forbid_unsafe_code() {
             assert!(shared.is_some(), "{}: {key}.workspace = true", member.name);
         }
         for table in ["dependencies", "dev-dependencies", "build-dependencies"] {
-            for (name, wanted) in member.manifest.get(table).and_then(toml::Value::as_table).into_iter().flatten() {
+            for (name, wanted) in
+                member.manifest.get(table).and_then(toml::Value::as_table).into_iter().flatten()
+            {
                 let shared = wanted.get("workspace").is_some();
                 assert!(shared, "{}: the version of {name} belongs into the workspace", member.name);
             }

@@ -1,0 +1,105 @@
+//! Whether a kernel still does what was recorded.
+
+use contract::Kernel;
+use recorder::{RecordError, Recording, Replay, Step};
+use std::fmt;
+
+/// Where a replay went another way than its recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deviation {
+    /// The first event after which the machine was another one; none for booting.
+    pub event: Option<usize>,
+    /// Its line in the case's file; 0 for booting.
+    pub line: u32,
+    /// Its text.
+    pub text: String,
+    /// The first instruction that did something else. None when the recording was not made in detail,
+    /// or the machines differ in something that no instruction did.
+    pub step: Option<Step>,
+    /// Which input found another machine than it needs, if the kernel went that far away.
+    pub strayed: Option<String>,
+    /// How many later events differ as well, each judged from the recorded machine before it.
+    pub later: usize,
+}
+
+/// Runs a recording's inputs again on a kernel, and compares the machine after booting and after
+/// every event with the recorded one, to the byte. None when all are the same.
+///
+/// # Errors
+/// [`RecordError`]: the kernel does not boot.
+pub fn verify(recording: &Recording, kernel: &'static dyn Kernel) -> Result<Option<Deviation>, RecordError> {
+    let mut replay = Replay::start(recording, kernel);
+    let mut first = None;
+    while let Some(replayed) = replay.next_event()? {
+        if replayed.same {
+            continue;
+        }
+        let Some(Deviation { later, .. }) = &mut first else {
+            let event = replayed.event.map_or(&recording.boot, |index| &recording.events[index]);
+            first = Some(Deviation {
+                event: replayed.event,
+                line: event.line,
+                text: event.text.clone(),
+                step: replay.first_step(replayed.event)?,
+                strayed: replayed.strayed,
+                later: 0,
+            });
+            continue;
+        };
+        *later += 1;
+    }
+    Ok(first)
+}
+
+/// `line 9, main NtTerminateProcess process=NULL: differs first at KiSwapContext+12 …`.
+impl fmt::Display for Deviation {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.event {
+            None => write!(f, "booting differs")?,
+            Some(_) => write!(f, "line {}, {}: differs", self.line, self.text)?,
+        }
+        match &self.step {
+            Some(step) => {
+                write!(f, " first at {}, instruction {}", step.place, step.at)?;
+                if let Some(thread) = &step.thread {
+                    write!(f, ", thread {thread}")?;
+                }
+            }
+            None => f.write_str(", no telling at which instruction")?,
+        }
+        if let Some(strayed) = &self.strayed {
+            write!(f, "; {strayed}")?;
+        }
+        match self.later {
+            0 => Ok(()),
+            1 => f.write_str("; 1 later event differs by itself"),
+            later => write!(f, "; {later} later events differ by themselves"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deviation_names_the_event_and_the_instruction() {
+        let mut deviation = Deviation {
+            event: Some(3),
+            line: 9,
+            text: "main NtClose handle=bad".to_owned(),
+            step: Some(Step { at: 1234, place: "NtClose.2".to_owned(), thread: Some("main".to_owned()) }),
+            strayed: None,
+            later: 2,
+        };
+        assert_eq!(
+            deviation.to_string(),
+            "line 9, main NtClose handle=bad: differs first at NtClose.2, instruction 1234, thread main; \
+             2 later events differ by themselves"
+        );
+        deviation.event = None;
+        deviation.step = None;
+        deviation.later = 0;
+        assert_eq!(deviation.to_string(), "booting differs, no telling at which instruction");
+    }
+}
