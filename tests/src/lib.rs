@@ -1,4 +1,4 @@
-//! What the tests of the whole system need in common: where things lie.
+//! What the tests of the whole system need in common: where things lie, and the program.
 
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
@@ -26,4 +26,27 @@ pub fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
         .map(|entry| entry.unwrap_or_else(|error| panic!("{error}")).into_path())
         .filter(|path| path.extension().is_some_and(|found| found == extension))
         .collect()
+}
+
+/// What the program said and ended with.
+#[derive(Debug)]
+pub struct Ran {
+    /// Its exit status.
+    pub status: u8,
+    /// Its standard output.
+    pub out: String,
+    /// Its error stream.
+    pub err: String,
+}
+
+/// Runs the program `tandem` in a folder, with these arguments.
+///
+/// # Panics
+/// When it writes something that is not UTF-8.
+pub fn tandem(here: &Path, args: &[&str]) -> Ran {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let args = std::iter::once("tandem").chain(args.iter().copied());
+    let status = replayer::cli::main_with(here, args, &mut out, &mut err);
+    let text = |bytes| String::from_utf8(bytes).expect("the program writes UTF-8");
+    Ran { status, out: text(out), err: text(err) }
 }

@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use messages::Messages;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Everything is as written.
 pub const FINE: u8 = 0;
@@ -117,37 +117,41 @@ fn kernel_names() -> PossibleValuesParser {
     PossibleValuesParser::new(recorder::kernels::names())
 }
 
-/// The program, with the process's arguments and streams.
+/// The program, with the process's arguments, folder and streams.
 pub fn main() -> u8 {
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     let (terminal, colour) = (out.is_terminal() && err.is_terminal(), err.is_terminal());
-    let messages = Messages::new(&mut out, &mut err, terminal, colour);
-    with(std::env::args_os().collect(), messages)
+    let mut messages = Messages::new(&mut out, &mut err, terminal, colour);
+    match std::env::current_dir() {
+        Ok(here) => with(&here, std::env::args_os().collect(), messages),
+        Err(error) => messages.failure(&anyhow::Error::new(error).context("the current folder")),
+    }
 }
 
-/// The program with these arguments (the first is its own name) and streams, none of them a terminal.
-/// Gives the exit status.
+/// The program with these arguments (the first is its own name), in the folder `here`, from which
+/// relative paths go, with these streams, none of them a terminal. Gives the exit status.
 pub fn main_with(
+    here: &Path,
     args: impl IntoIterator<Item = impl Into<OsString>>,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> u8 {
-    with(args.into_iter().map(Into::into).collect(), Messages::new(out, err, false, false))
+    with(here, args.into_iter().map(Into::into).collect(), Messages::new(out, err, false, false))
 }
 
-fn with(args: Vec<OsString>, mut messages: Messages) -> u8 {
+fn with(here: &Path, args: Vec<OsString>, mut messages: Messages) -> u8 {
     let options = match Options::try_parse_from(args) {
         Ok(options) => options,
         Err(error) if error.use_stderr() => return messages.usage(&error.render()),
         Err(help) => return ended(messages.text(&help.render().to_string()), FINE),
     };
     let result = match options.command.unwrap_or(Command::Run(RunOptions::default())) {
-        Command::Run(options) => run::run(&options, &mut messages),
-        Command::Record(options) => record::run(&options, &mut messages),
-        Command::Replay { file } => replay::run(&file, &mut messages),
-        Command::Diff { left, right } => diff::run(&left, &right, &mut messages),
-        Command::Show(options) => show::run(&options, &mut messages),
-        Command::New { name } => new::run(&name, &mut messages),
+        Command::Run(options) => run::run(here, &options, &mut messages),
+        Command::Record(options) => record::run(here, &options, &mut messages),
+        Command::Replay { file } => replay::run(&here.join(file), &mut messages),
+        Command::Diff { left, right } => diff::run(&here.join(left), &here.join(right), &mut messages),
+        Command::Show(options) => show::run(here, &options, &mut messages),
+        Command::New { name } => new::run(here, &name, &mut messages),
         Command::Verbs => verbs::run(&mut messages),
     };
     match result {
@@ -165,17 +169,13 @@ fn kernel(name: &str) -> anyhow::Result<&'static dyn contract::Kernel> {
     recorder::kernels::by_name(name).ok_or_else(|| anyhow::anyhow!("no kernel is named {name}"))
 }
 
-/// The folder from which relative paths go.
-fn here() -> anyhow::Result<PathBuf> {
-    use anyhow::Context;
-    std::env::current_dir().context("the current folder is gone")
-}
-
-/// The case in a file, and how it is shown.
-fn case(path: &std::path::Path) -> anyhow::Result<(recorder::Case, String)> {
-    let here = here()?;
+/// The case in a file. Its name is the file's, wherever that lies, so that a recording does not tell
+/// from where it was made.
+fn case(here: &Path, path: &Path) -> anyhow::Result<(recorder::Case, String)> {
     anyhow::ensure!(!here.join(path).is_dir(), "{} is a folder; name one case", path.display());
-    let mut found = crate::corpus::find(&[path.to_owned()], &here)?;
-    let source = found.remove(0);
+    let mut source = crate::corpus::find(&[path.to_owned()], here)?.remove(0);
+    if let Some((_, stem)) = source.name.rsplit_once('/') {
+        source.name = stem.to_owned();
+    }
     Ok((source.read()?, source.shown))
 }

@@ -1,21 +1,22 @@
 //! `tandem new`: the skeleton of a case.
 
-use super::{FINE, here, messages::Messages};
+use super::{FINE, messages::Messages};
 use crate::corpus;
 use anyhow::{Context, bail, ensure};
 use std::io::Write;
+use std::path::Path;
 
 /// What a new case says. It runs as it is, so that the first run shows what the words do.
 const SKELETON: &str = "\
-# A new thread runs its entry. (Say here in one sentence what the case shows.)
+# A new thread runs its entry. (Say here, in one sentence, what the case shows.)
 #
-# Further lines at the head, each only if it is true:
-#   covers: NT-2 ROS-4            rules of corpus/behaviour that the case shows
-#   kernels: reactos reactos-msvc6    another pair than nt and reactos
-#   differs: ...                  why the kernels part, if they do and both are right
-# They begin like the first line: `#`, one space, and the word with its colon.
+# Below that, each only if it is true:
+# `covers: NT-2 ROS-4` names the rules of corpus/behaviour that the case shows;
+# `differs: ...` says why the kernels part, if they do and both are right;
+# `kernels: reactos reactos-msvc6` compares another pair than nt and reactos.
+# Each begins a line of its own after `# `, without the quotes.
 #
-# Below: one event a line, `[name =] thread Verb key=value ...`; `tandem verbs` lists them all.
+# Then the events, one a line: `[name =] thread Verb key=value ...`; `tandem verbs` lists the verbs.
 
 process app
 thread  main in=app
@@ -23,20 +24,19 @@ thread  main in=app
 main    NtYieldExecution
 ";
 
-pub(super) fn run(name: &str, messages: &mut Messages) -> anyhow::Result<u8> {
+pub(super) fn run(here: &Path, name: &str, messages: &mut Messages) -> anyhow::Result<u8> {
     let plain = |part: &str| {
         !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
     };
     let Some((topic, stem)) = name.split_once('/').filter(|(topic, stem)| plain(topic) && plain(stem)) else {
         bail!("{name} is no name for a case: TOPIC/NAME, of small letters, digits and _");
     };
-    let here = here()?;
-    let Some(top) = corpus::home(&here) else {
+    let Some(top) = corpus::home(here) else {
         bail!("no corpus here: run this in Tandem's folder");
     };
     let folder = top.join("corpus").join(topic);
     let path = folder.join(format!("{stem}.case"));
-    let shown = corpus::show(path.strip_prefix(&here).unwrap_or(&path));
+    let shown = corpus::show(path.strip_prefix(here).unwrap_or(&path));
     ensure!(!path.exists(), "{shown} is there already");
     std::fs::create_dir_all(&folder).with_context(|| corpus::show(&folder))?;
     let file = std::fs::File::create_new(&path);

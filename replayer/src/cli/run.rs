@@ -1,11 +1,12 @@
 //! `tandem run`: every case on two kernels, compared and measured by what was written.
 
-use super::{BAD, FINE, Format, RunOptions, UNEXPECTED, here, kernel, messages::Messages};
+use super::{BAD, FINE, Format, RunOptions, UNEXPECTED, kernel, messages::Messages};
 use crate::corpus::{self, Source};
 use crate::judge::{Surprise, Verdict, judge};
 use crate::{batch, compare, json};
 use contract::Kernel;
 use recorder::{Case, RecordError};
+use std::path::Path;
 
 /// A case, the kernels that it runs on, and where it comes from.
 struct Job {
@@ -29,10 +30,9 @@ struct Count {
     unexpected: usize,
 }
 
-pub(super) fn run(options: &RunOptions, messages: &mut Messages) -> anyhow::Result<u8> {
-    let here = here()?;
+pub(super) fn run(here: &Path, options: &RunOptions, messages: &mut Messages) -> anyhow::Result<u8> {
     let sources =
-        if options.paths.is_empty() { corpus::whole(&here)? } else { corpus::find(&options.paths, &here)? };
+        if options.paths.is_empty() { corpus::whole(here)? } else { corpus::find(&options.paths, here)? };
     let Some(jobs) = jobs(sources, options, messages)? else { return Ok(BAD) };
 
     let mut count = Count::default();

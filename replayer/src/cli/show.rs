@@ -5,9 +5,10 @@ use crate::explain;
 use contract::{Fact, Kernel, Named, View};
 use machine::{Cpu, Machine, Reg, Seg};
 use recorder::Run;
+use std::path::Path;
 
-pub(super) fn run(options: &ShowOptions, messages: &mut Messages) -> anyhow::Result<u8> {
-    let (case, _) = case(&options.case)?;
+pub(super) fn run(here: &Path, options: &ShowOptions, messages: &mut Messages) -> anyhow::Result<u8> {
+    let (case, _) = case(here, &options.case)?;
     let kernel = kernel(&options.kernel)?;
     let last = case.lines.len();
     let wanted = options.event.unwrap_or(last);
