@@ -5,14 +5,24 @@
 //! - **An instruction that faults has changed nothing** but what the architecture says.
 //! - **[`Machine::run`] always ends**: at a native routine, a breakpoint, a halt, or its budget.
 
+mod access;
 mod address;
+mod debug;
+mod execute;
 mod fault;
+mod flags;
+mod float;
 pub mod image;
+mod listing;
+mod lower;
 mod machine;
 mod memory;
+mod op;
 mod paging;
 pub mod registers;
 mod run;
+mod segment;
+mod trap;
 pub mod x87;
 
 pub use address::{PAGE, Pa, Va};
@@ -20,4 +30,4 @@ pub use fault::{Access, Fault, Level};
 pub use machine::{Gates, Machine, Stop, Until};
 pub use memory::{Memory, Page};
 pub use registers::{Cpu, Reg, Seg, Segment, Table};
-pub use run::Trap;
+pub use trap::Trap;

@@ -1,5 +1,6 @@
 //! The machine: processor, memory and clock, and the ways in which a host drives it.
 
+use crate::run::Transient;
 use crate::{Access, Cpu, Fault, Memory, PAGE, Va};
 use std::ops::Range;
 
@@ -26,6 +27,7 @@ pub struct Machine {
     pub clock: u64,
     /// Where native routines live.
     pub gates: Gates,
+    pub(crate) transient: Transient,
 }
 
 /// How long a run may last, and what ends it early.
@@ -75,6 +77,7 @@ impl Machine {
             retired: 0,
             clock: 0,
             gates: Gates::default(),
+            transient: Transient::default(),
         }
     }
 

@@ -24,10 +24,8 @@ pub struct Memory {
 impl Memory {
     /// Memory of `pages` zeroed pages.
     pub fn new(pages: u32) -> Memory {
-        let groups = (pages as usize).div_ceil(GROUP);
-        // Every group starts as the same one: all of them are empty.
-        let empty = Arc::new([const { None }; GROUP]);
-        Memory { groups: std::iter::repeat_n(empty, groups).collect(), pages }
+        let empty: Arc<Group> = Arc::new([const { None }; GROUP]);
+        Memory { groups: vec![empty; (pages as usize).div_ceil(GROUP)], pages }
     }
 
     /// How many pages there are.
@@ -36,11 +34,13 @@ impl Memory {
     }
 
     /// The page of frame `frame`, or none when it was never written (all zeroes) or does not exist.
+    #[inline]
     pub fn page(&self, frame: u32) -> Option<&Page> {
         self.groups.get(frame as usize / GROUP)?[frame as usize % GROUP].as_deref()
     }
 
     /// The page of frame `frame`, to be written; none beyond the end of memory.
+    #[inline]
     pub fn page_mut(&mut self, frame: u32) -> Option<&mut Page> {
         if frame >= self.pages {
             return None;
@@ -51,6 +51,7 @@ impl Memory {
     }
 
     /// Reads bytes that do not cross a page.
+    #[inline]
     pub fn read(&self, at: Pa, out: &mut [u8]) {
         let start = at.offset() as usize;
         match self.page(at.frame()) {
@@ -60,7 +61,16 @@ impl Memory {
         }
     }
 
+    /// Reads a few bytes that do not cross a page.
+    #[inline]
+    pub(crate) fn load<const N: usize>(&self, at: Pa) -> [u8; N] {
+        let mut raw = [0; N];
+        self.read(at, &mut raw);
+        raw
+    }
+
     /// Writes bytes that do not cross a page.
+    #[inline]
     pub fn write(&mut self, at: Pa, bytes: &[u8]) {
         let start = at.offset() as usize;
         if let Some(page) = self.page_mut(at.frame()) {
@@ -69,6 +79,7 @@ impl Memory {
     }
 
     /// Reads an aligned little-endian doubleword.
+    #[inline]
     pub fn read_u32(&self, at: Pa) -> u32 {
         let mut raw = [0; 4];
         self.read(at, &mut raw);

@@ -33,44 +33,39 @@ impl std::error::Error for CaseError {}
 
 /// A [`CaseError`] in the making: the parser knows the place, not the file.
 #[derive(Clone, Debug)]
-pub(super) struct Problem {
-    span: Range<usize>,
+pub(super) struct Problem(Box<Draft>);
+
+#[derive(Clone, Debug)]
+struct Draft {
     title: String,
-    label: String,
-    other: Option<(Range<usize>, String)>,
-    help: Option<String>,
+    inner: Inner,
 }
 
 impl Problem {
+    /// What is wrong, in a sentence, and a label for the place.
     pub(super) fn new(span: Range<usize>, title: impl Into<String>, label: impl Into<String>) -> Problem {
-        Problem { span, title: title.into(), label: label.into(), other: None, help: None }
+        let inner = Inner { text: String::new(), span, label: label.into(), other: None, help: None };
+        Problem(Box::new(Draft { title: title.into(), inner }))
     }
     /// Points at a second place.
     pub(super) fn other(mut self, span: Range<usize>, label: impl Into<String>) -> Problem {
-        self.other = Some((span, label.into()));
+        self.0.inner.other = Some((span, label.into()));
         self
     }
     /// Says what to do.
     pub(super) fn help(mut self, help: impl Into<String>) -> Problem {
-        self.help = Some(help.into());
+        self.0.inner.help = Some(help.into());
         self
     }
+    /// The error in its file.
     pub(super) fn of(self, path: &str, text: &str) -> CaseError {
-        let before = &text[..self.span.start];
+        let Draft { title, mut inner } = *self.0;
+        let before = &text[..inner.span.start];
         let start = before.rfind('\n').map_or(0, |at| at + 1);
-        CaseError {
-            path: path.to_owned(),
-            line: before.matches('\n').count() as u32 + 1,
-            column: before[start..].chars().count() as u32 + 1,
-            title: self.title,
-            inner: Box::new(Inner {
-                text: text.to_owned(),
-                span: self.span,
-                label: self.label,
-                other: self.other,
-                help: self.help,
-            }),
-        }
+        let line = before.matches('\n').count() as u32 + 1;
+        let column = before[start..].chars().count() as u32 + 1;
+        inner.text = text.to_owned();
+        CaseError { path: path.to_owned(), line, column, title, inner: Box::new(inner) }
     }
 }
 
@@ -82,15 +77,15 @@ impl CaseError {
 
     fn render(&self, renderer: &Renderer) -> String {
         let inner = &self.inner;
-        // Tabs and other control characters would move the carets; each is shown as one space.
-        // Spans count bytes, and every control character above U+007F has two.
-        let blank =
-            |c: char| if c.is_control() && c != '\n' { if c.is_ascii() { " " } else { "  " } } else { "" };
+        // Tabs and other control characters would move the carets; each is shown as a space, or as two
+        // when it has two bytes, because spans count bytes. Line ends are the renderer's business.
         let mut text = String::with_capacity(inner.text.len());
-        for c in inner.text.chars() {
-            match blank(c) {
-                "" => text.push(c),
-                blank => text.push_str(blank),
+        let mut rest = inner.text.chars().peekable();
+        while let Some(c) = rest.next() {
+            let ends = c == '\n' || c == '\r' && rest.peek() == Some(&'\n');
+            match c {
+                c if ends || !c.is_control() => text.push(c),
+                c => text.extend(std::iter::repeat_n(' ', c.len_utf8())),
             }
         }
         let primary = AnnotationKind::Primary.span(inner.span.clone()).label(inner.label.as_str());

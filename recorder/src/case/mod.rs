@@ -16,9 +16,11 @@
 //! parser knows which names exist at each line, so a name that is used before it is created is an
 //! error of the case, and never a question of what some kernel did.
 
+mod arguments;
 mod error;
 mod header;
 mod names;
+mod naming;
 mod parse;
 mod token;
 mod value;
@@ -26,6 +28,7 @@ mod value;
 pub use error::CaseError;
 pub use names::NameKind;
 pub use token::nearest;
+pub(crate) use value::TICK;
 pub use value::{HandleRef, Time, Value};
 
 use crate::verbs::Verb;

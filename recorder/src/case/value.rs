@@ -62,6 +62,11 @@ pub enum Time {
 /// How many handles a list has at most; a kernel takes 64.
 const HANDLES_MAX: usize = 65;
 
+/// The clock's period, in units of 100 ns: 10 ms.
+pub(crate) const TICK: u64 = 100_000;
+/// The most that a line advances the clock: a minute.
+const ADVANCE_MAX: u64 = 6000 * TICK;
+
 /// Parses what was written for an argument.
 pub(super) fn parse(parser: &Parser, kind: &Kind, key: &str, word: &Word) -> Result<Value, Problem> {
     let text = word.text;
@@ -82,6 +87,12 @@ pub(super) fn parse(parser: &Parser, kind: &Kind, key: &str, word: &Word) -> Res
             _ => Err(wrong(format!("`{key}` is yes or no, not `{text}`"))),
         },
         Kind::Time => time(text).map(Value::Time).ok_or_else(|| wrong(format!("`{text}` is not a time"))),
+        Kind::Ticks => match time(text) {
+            Some(Time::After(units)) if units > 0 && units % TICK == 0 && units <= ADVANCE_MAX => {
+                Ok(Value::Time(Time::After(units)))
+            }
+            _ => Err(wrong(format!("the clock cannot advance by `{text}`"))),
+        },
         Kind::Address => address(parser, word, kind),
         Kind::Flags(choices) => flags(choices, word),
         Kind::Choice(choices) => match choices.find(text) {

@@ -10,7 +10,7 @@ mod wire;
 pub use file::{Loaded, MAGIC, ReadError, Torn, VERSION};
 
 use crate::Case;
-use contract::{Outcome, View};
+use contract::{Named, Outcome, View};
 use machine::{Machine, Va};
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,8 @@ pub struct EventRecord {
     pub outcome: Outcome,
     /// What a program could tell apart once the machine was quiet again.
     pub view: View,
+    /// The objects that the case has named by the end of the event, in the order of naming.
+    pub named: Vec<Named>,
     /// The native routines that ran, in order; the first [`EventRecord::TRACE_MAX`] of them.
     pub trace: Vec<TraceStep>,
     /// How many native routines ran that the trace does not hold.
@@ -70,7 +72,7 @@ impl EventRecord {
     /// How many steps a trace holds at most.
     pub const TRACE_MAX: usize = 4096;
     /// How many instructions have a digest at most.
-    pub const STEPS_MAX: usize = 1 << 18;
+    pub const STEPS_MAX: usize = 1 << 16;
 
     /// Instructions retired since the machine was made, at the end of the event.
     pub fn end(&self) -> u64 {
@@ -85,7 +87,7 @@ pub struct TraceStep {
     pub at: u64,
     /// How many routines of its stack it was called from, as far as they are native.
     pub depth: u16,
-    /// The case's thread that ran it: its index in the order of naming; none for other threads.
+    /// The case's thread that ran it: its index in [`EventRecord::named`]; none for other threads.
     pub thread: Option<u16>,
     /// The routine: an index into [`Header::routines`].
     pub routine: u16,

@@ -1,7 +1,7 @@
 //! The words of a case: every verb, its arguments with their types and defaults, and what a kernel
 //! must have for it. One static table, read by the parser, by the driver and by `tandem verbs`.
 
-mod choices;
+pub(crate) mod choices;
 mod nt;
 mod world;
 
@@ -100,6 +100,8 @@ pub enum Kind {
     Bool,
     /// `10ms`, `100us`, `2s`, `0`, or `none`, `forever`.
     Time,
+    /// A time that is a multiple of 10 ms, up to a minute.
+    Ticks,
     /// An address in the program (`entry`, `park`, `apc`, `data`), `NULL`, a number, or a number that
     /// a line has bound.
     Address,
@@ -128,6 +130,7 @@ impl Kind {
             Kind::Status => "a status name or a number".to_owned(),
             Kind::Bool => "yes or no".to_owned(),
             Kind::Time => "10ms, 100us, 2s, 0, none or forever".to_owned(),
+            Kind::Ticks => "a multiple of 10ms, up to 60s".to_owned(),
             Kind::Address => "entry, park, apc, data, NULL, a number or a bound one".to_owned(),
             Kind::Flags(choices) => format!("{}, joined by |, or a number", choices.list()),
             Kind::Choice(choices) => format!("{}, or a number", choices.list()),
@@ -194,8 +197,8 @@ pub enum Param {
     /// Pointer to a doubleword with the argument's value, which the call may change; what `name =`
     /// binds.
     InOut(&'static str),
-    /// The number of the information class `class`, pointer to its buffer and the buffer's length;
-    /// for a query also a pointer for the length returned.
+    /// The number of the information class `class`, pointer to its buffer and the buffer's length,
+    /// then NULL, where a pointer for the length returned could stand.
     Query,
     /// The number of the information class `class`, pointer to `value`, and its length.
     Set,

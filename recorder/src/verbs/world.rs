@@ -66,7 +66,7 @@ pub(super) static VERBS: &[Verb] = &[
             patch("dr3", "CONTEXT.Dr3"),
             patch("dr6", "CONTEXT.Dr6"),
             patch("dr7", "CONTEXT.Dr7"),
-            patch("fpu-control", "CONTEXT.FloatSave.ControlWord"),
+            patch("fpu-control", "CONTEXT.FloatSave.ControlWord; what is left out is as after FNINIT"),
             patch("fpu-status", "CONTEXT.FloatSave.StatusWord"),
             patch("fpu-tag", "CONTEXT.FloatSave.TagWord"),
         ],
@@ -75,13 +75,18 @@ pub(super) static VERBS: &[Verb] = &[
     deed(
         "clock",
         "Time passes: for each 10 ms the world's clock moves and interrupts once.",
-        &[arg("advance", Kind::Time, Required, "how much; a multiple of 10ms")],
+        &[arg("advance", Kind::Ticks, Required, "how much")],
         Deed::Clock,
     ),
     deed(
         "interrupt",
         "A clock interrupt will come in the middle of the next event; time does not pass.",
-        &[arg("after", Kind::Number, Required, "how many instructions into the event")],
+        &[arg(
+            "after",
+            Kind::Number,
+            Required,
+            "how many instructions into the event; none comes when it is over sooner",
+        )],
         Deed::Interrupt,
     ),
     deed(
