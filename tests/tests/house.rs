@@ -38,13 +38,15 @@ const TOP: &[&str] = &[
     "tests",
 ];
 
-/// Libraries that may be named in these files only, so that replacing one touches them and no other.
+/// Libraries that may be named only in these files, or below these folders, so that replacing one
+/// touches them and no other.
 const CONFINED: &[(&str, &[&str])] = &[
     ("bincode", &["recorder/src/codec.rs"]),
     (
         "iced_x86",
         &[
             "recorder/machine/src/lower.rs",
+            "recorder/machine/src/lower",
             "recorder/machine/src/listing.rs",
             "recorder/machine/src/image.rs",
         ],
@@ -172,7 +174,7 @@ fn confined_libraries_are_named_in_their_files_only() {
     for member in members() {
         for path in files(&member.folder.join("src"), "rs") {
             for (library, allowed) in CONFINED {
-                if allowed.iter().any(|file| path == root().join(file)) {
+                if allowed.iter().any(|place| path.starts_with(root().join(place))) {
                     continue;
                 }
                 for (number, line) in code(&path) {
