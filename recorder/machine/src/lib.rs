@@ -7,6 +7,7 @@
 
 mod access;
 mod address;
+mod cache;
 mod debug;
 mod execute;
 mod fault;

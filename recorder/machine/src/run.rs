@@ -9,7 +9,7 @@ use crate::op::Op;
 use crate::registers::flags;
 use crate::segment::attribute;
 use crate::trap::Exit;
-use crate::{Access, Machine, PAGE, Seg, Stop, Trap, Until, Va};
+use crate::{Access, Machine, PAGE, Pa, Seg, Stop, Trap, Until};
 
 /// What lives no longer than an instruction, or can be made again from the machine: not state.
 #[derive(Debug, Default)]
@@ -212,30 +212,43 @@ impl Machine {
     }
 
     /// Fetches and lowers the instruction at EIP.
+    #[inline]
     fn fetch(&mut self) -> Result<Lowered, Trap> {
-        let cs = *self.cpu.seg(Seg::Cs);
+        let cs = self.cpu.seg(Seg::Cs);
         let eip = self.cpu.eip;
-        if eip > cs.limit {
+        let (wide, limit) = (cs.attributes & attribute::BIG != 0, cs.limit);
+        if eip > limit {
             return Err(Trap::General(0));
         }
-        let wide = cs.attributes & attribute::BIG != 0;
-        let user = self.cpu.cpl() == 3;
-        let at = Va(cs.base.wrapping_add(eip));
-        let in_segment = (cs.limit - eip).saturating_add(1);
-        let from = self.translate(at, Access::Execute, user)?;
-        let in_page = PAGE - at.offset();
+        let from = self.translate(self.cpu.next(), Access::Execute, self.cpu.cpl() == 3)?;
+        if wide
+            && let Some(known) = self.memory.cache.instruction(from)
+            && limit - eip >= u32::from(known.len) - 1
+        {
+            return Ok(known);
+        }
+        self.fetch_bytes(from, limit - eip, wide)
+    }
+
+    /// Decodes the instruction at EIP, which is at `from`, with `rest` more bytes in its segment.
+    fn fetch_bytes(&mut self, from: Pa, rest: u32, wide: bool) -> Result<Lowered, Trap> {
+        let in_page = PAGE - from.offset();
         let mut bytes = [0; LONGEST];
-        let available = in_segment.min(LONGEST as u32);
+        let available = rest.saturating_add(1).min(LONGEST as u32);
         let head = available.min(in_page) as usize;
         self.memory.read(from, &mut bytes[..head]);
-        if let Some(lowered) = lower(&bytes[..head], eip, wide) {
+        if let Some(lowered) = lower(&bytes[..head], wide) {
+            if wide {
+                self.memory.keep_instruction(from, lowered);
+            }
             return Ok(lowered);
         }
         let available = available as usize;
         if available > head {
-            let from = self.translate(at.add(in_page), Access::Execute, user)?;
+            let user = self.cpu.cpl() == 3;
+            let from = self.translate(self.cpu.next().add(in_page), Access::Execute, user)?;
             self.memory.read(from, &mut bytes[head..available]);
-            if let Some(lowered) = lower(&bytes[..available], eip, wide) {
+            if let Some(lowered) = lower(&bytes[..available], wide) {
                 return Ok(lowered);
             }
         }
