@@ -22,6 +22,56 @@ fn byte() -> impl Strategy<Value = u8> {
     prop_oneof![1 => any::<u8>(), 1 => common]
 }
 
+/// Instructions that keep a program going, and that write to where EDI points: at its own code, often.
+fn instruction() -> impl Strategy<Value = Vec<u8>> {
+    let near = 0u8..96;
+    let alu =
+        proptest::sample::select(vec![0x01u8, 0x09, 0x11, 0x19, 0x21, 0x29, 0x31, 0x39, 0x85, 0x87, 0x8B]);
+    let rewrite = (near.clone(), byte()).prop_map(|(at, new)| vec![0xC6, 0x47, at, new]);
+    let change = (near.clone(), 0u8..8).prop_map(|(at, kind)| vec![0x80, 0x47 | kind << 3, at, 1]);
+    let fixed = proptest::sample::select(vec![
+        vec![0x90],
+        vec![0x40],
+        vec![0x4A],
+        vec![0xAA],
+        vec![0xA4],
+        vec![0xAC],
+        vec![0x50],
+        vec![0x58],
+        vec![0xF3, 0xAA],
+        vec![0xCD, 0x2E],
+        vec![0x0F, 0x31],
+        vec![0x9C],
+        vec![0x9D],
+        vec![0x0F, 0x0B],
+        // Control registers to and from EBX: the page directory, and WP.
+        vec![0x0F, 0x20, 0xDB],
+        vec![0x0F, 0x22, 0xDB],
+        vec![0x0F, 0x20, 0xC3],
+        vec![0x81, 0xF3, 0, 0, 1, 0, 0x0F, 0x22, 0xC3],
+        vec![0xFB],
+        vec![0x0F, 0xC1, 0x07],
+    ]);
+    prop_oneof![
+        4 => (alu, 0xC0u8..0xE0).prop_map(|(op, operands)| vec![op, operands]),
+        2 => rewrite,
+        2 => change,
+        2 => (near, 0u8..8).prop_map(|(at, reg)| vec![0x8B, 0x47 | reg << 3, at]),
+        1 => (0x70u8..0x80, 0u8..12).prop_map(|(op, distance)| vec![op, distance]),
+        3 => fixed,
+    ]
+}
+
+/// A loop of such instructions.
+fn living() -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(instruction(), 8..30).prop_map(|instructions| {
+        let mut code = instructions.concat();
+        code.resize(124, 0x90);
+        code.extend([0xEB, 0x82]);
+        code
+    })
+}
+
 /// Register values that point at something: code, data, tables, page ends, selectors.
 fn value() -> impl Strategy<Value = u32> {
     let places = proptest::sample::select(vec![
@@ -71,7 +121,7 @@ struct Program {
 }
 
 fn program() -> impl Strategy<Value = Program> {
-    let code = proptest::collection::vec(byte(), 64..160);
+    let code = prop_oneof![living(), proptest::collection::vec(byte(), 64..160)];
     let handlers = proptest::collection::vec(byte(), 16);
     let regs = proptest::array::uniform8(value());
     let switches = (any::<bool>(), any::<u32>(), any::<u32>(), any::<bool>(), any::<u32>());
@@ -91,7 +141,14 @@ impl Program {
         world.map(KERNEL + 0x82_000, 0x1_000, RW);
         world.poke(if self.ring3 { USER_CODE } else { KERNEL_CODE }, &self.code);
         for vector in 0..64 {
-            world.poke(HANDLERS + vector * 16, &self.handlers);
+            // Some handlers go on behind what faulted.
+            let skip: &[u8] = match vector {
+                8 | 10..=14 | 17 => &[0x83, 0x44, 0x24, 0x04, 2, 0x83, 0xC4, 4, 0xCF],
+                0..=19 => &[0x83, 0x04, 0x24, 2, 0xCF],
+                _ => &[0xCF],
+            };
+            let handler = if self.code.len() == 126 { skip } else { &self.handlers };
+            world.poke(HANDLERS + vector * 16, handler);
         }
         if !self.natives {
             world.m.gates.kernel = 0..0;
@@ -101,6 +158,7 @@ impl Program {
         cpu.regs = self.regs;
         if self.eflags & 0x8000_0000 == 0 {
             cpu.regs[Reg::Esp as usize] = top;
+            cpu.regs[Reg::Edi as usize] = if self.ring3 { USER_CODE } else { KERNEL_CODE };
         }
         let settable = flags::CF | flags::DF | flags::IOPL | flags::AC | flags::IF | flags::ZF;
         let rare = if self.eflags & 0x7000_0000 == 0 { flags::TF | flags::NT } else { 0 };
