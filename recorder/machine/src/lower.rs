@@ -31,8 +31,12 @@ pub(crate) fn lower(bytes: &[u8], wide: bool) -> Option<Lowered> {
     let instruction = decoder.decode();
     match decoder.last_error() {
         DecoderError::None => Some(Lowered { op: op(&instruction), len: instruction.len() as u8 }),
-        DecoderError::NoMoreBytes if bytes.len() < LONGEST => None,
-        DecoderError::NoMoreBytes => Some(Lowered { op: Op::TooLong, len: LONGEST as u8 }),
+        DecoderError::NoMoreBytes => None,
+        // The decoder takes fifteen bytes at most and calls what wants more invalid. Only prefixes can
+        // make an instruction so long, so that one of them can be left out to ask again.
+        _ if instruction.len() == LONGEST && lower(&bytes[1..LONGEST], wide).is_none() => {
+            Some(Lowered { op: Op::TooLong, len: LONGEST as u8 })
+        }
         _ => Some(Lowered { op: Op::Undefined, len: 1 }),
     }
 }

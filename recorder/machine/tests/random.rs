@@ -208,6 +208,39 @@ proptest! {
     }
 
     #[test]
+    fn an_instruction_that_faults_has_changed_nothing(program in program()) {
+        let mut m = Program { ring3: true, natives: true, ..program }.machine();
+        // Pages of which more is written than the program does: descriptors, page tables, the frame.
+        let written_by_the_processor = |frame: &u32| matches!(frame, 1 | 2 | 6 | 0x80..=0x8F);
+        for _ in 0..20 {
+            m.cpu.eflags &= !flags::TF;
+            let before = m.clone();
+            if m.step() != Stop::Budget || m.retired != before.retired {
+                continue;
+            }
+            let changed = m.memory.changed(&before.memory);
+            prop_assert_eq!(changed.into_iter().find(|frame| !written_by_the_processor(frame)), None);
+            let (new, old) = (&m.cpu, &before.cpu);
+            let mut regs = new.regs;
+            regs[Reg::Esp as usize] = old.regs[Reg::Esp as usize];
+            prop_assert_eq!(regs, old.regs);
+            let data = |cpu: &machine::Cpu| [cpu.segments[0], cpu.segments[3], cpu.segments[4], cpu.segments[5]];
+            prop_assert_eq!(data(new), data(old));
+            prop_assert_eq!(&new.fpu, &old.fpu);
+            // The frame: EIP, CS, EFLAGS with RF, ESP and SS, above an error code or not.
+            let mut raw = [0; 20];
+            m.peek(m.cpu.cr3, machine::Va(KERNEL_STACK - 20), &mut raw).unwrap();
+            let word = |n: usize| u32::from_le_bytes(raw[4 * n..4 * n + 4].try_into().unwrap());
+            prop_assert_eq!([word(0), word(3)], [old.eip, old.regs[Reg::Esp as usize]]);
+            prop_assert_eq!(word(2) | flags::RF, old.eflags | flags::RF);
+            prop_assert_eq!([word(1), word(4)], [old.segments[1].selector.into(), old.segments[2].selector.into()]);
+            // Go on behind it.
+            m.cpu = old.clone();
+            m.cpu.eip += 1;
+        }
+    }
+
+    #[test]
     fn a_run_always_ends(bytes in proptest::collection::vec(any::<u8>(), 4096), regs: [u32; 8], eip in 0u32..4096) {
         let mut m = Machine::new(16);
         m.memory.write(Pa(0), &bytes);
