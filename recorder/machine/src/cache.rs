@@ -8,6 +8,7 @@
 
 use crate::lower::Lowered;
 use crate::{PAGE, Pa, Va};
+use std::sync::Arc;
 
 /// The frame holds instructions that were decoded.
 const CODE: u8 = 1;
@@ -27,21 +28,38 @@ struct Translation {
 }
 
 /// The decoded instructions that start and end in one page, by their offset.
-struct CodePage {
+#[derive(Debug)]
+pub(crate) struct CodePage {
     /// One more than an index in `instructions`; zero: not decoded.
     starts: Box<[u16; PAGE as usize]>,
     instructions: Vec<Lowered>,
 }
 
+impl CodePage {
+    /// The instruction at an offset, if it was decoded.
+    #[inline]
+    pub fn index(&self, offset: u32) -> Option<usize> {
+        let index = self.starts[offset as usize & (PAGE as usize - 1)];
+        usize::from(index).checked_sub(1)
+    }
+
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<&Lowered> {
+        self.instructions.get(index)
+    }
+}
+
 /// What is remembered of one memory.
 #[derive(Default)]
 pub(crate) struct Cache {
+    /// Grows whenever something is forgotten.
+    epoch: u64,
     off: bool,
     marks: Vec<u8>,
     /// The CR3 and CR0 of the translations.
     registers: (u32, u32),
     translations: Vec<Translation>,
-    code: Vec<Option<CodePage>>,
+    code: Vec<Option<Arc<CodePage>>>,
 }
 
 impl Clone for Cache {
@@ -93,12 +111,15 @@ impl Cache {
         self.translations[slot(at, user, write)] = Translation { tag: (at.0 >> 12) + 1, frame: to.frame() };
     }
 
-    /// The decoded instruction at a physical address.
+    /// A number that changes whenever something that was remembered may no longer be true.
     #[inline]
-    pub fn instruction(&self, at: Pa) -> Option<Lowered> {
-        let page = self.code.get(at.frame() as usize)?.as_ref()?;
-        let index = usize::from(page.starts[at.offset() as usize]);
-        page.instructions.get(index.wrapping_sub(1)).copied()
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The decoded instructions of a frame.
+    pub fn code(&self, frame: u32) -> Option<Arc<CodePage>> {
+        self.code.get(frame as usize)?.clone()
     }
 
     /// Remembers a decoded instruction whose bytes lie in one page, in a memory of so many pages.
@@ -110,12 +131,13 @@ impl Cache {
             self.code.resize_with(pages as usize, || None);
         }
         self.mark(at.frame(), CODE, pages);
-        let page = self.code[at.frame() as usize].get_or_insert_with(|| CodePage {
-            starts: Box::new([0; PAGE as usize]),
-            instructions: Vec::new(),
-        });
-        page.instructions.push(lowered);
-        page.starts[at.offset() as usize] = page.instructions.len() as u16;
+        let empty = || Arc::new(CodePage { starts: Box::new([0; PAGE as usize]), instructions: Vec::new() });
+        let page = self.code[at.frame() as usize].get_or_insert_with(empty);
+        // Somebody who is reading the page has to be content with what there is.
+        if let Some(page) = Arc::get_mut(page) {
+            page.instructions.push(lowered);
+            page.starts[at.offset() as usize] = page.instructions.len() as u16;
+        }
     }
 
     fn mark(&mut self, frame: u32, kind: u8, pages: u32) {
@@ -145,5 +167,6 @@ impl Cache {
             self.code[frame as usize] = None;
         }
         *mark = 0;
+        self.epoch += 1;
     }
 }

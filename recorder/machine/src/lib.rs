@@ -11,6 +11,7 @@ mod cache;
 mod debug;
 mod execute;
 mod fault;
+mod fetch;
 mod flags;
 mod float;
 pub mod image;
