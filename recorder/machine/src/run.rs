@@ -135,9 +135,8 @@ impl Machine {
         if !self.cpu.flag(flags::IF) || self.cpu.shadow {
             return Ok(false);
         }
-        self.cpu.interrupt = None;
-        self.cpu.halted = false;
         self.deliver_external(vector)?;
+        self.cpu.interrupt = None;
         Ok(true)
     }
 

@@ -103,6 +103,15 @@ fn a_data_breakpoint_traps_after_the_access() {
     assert_eq!(hit(0x1, |a| a.mov(byte_ptr(USER_DATA + 5), al)), (0, 3));
     assert_eq!(hit(0x1, |a| a.mov(dword_ptr(USER_DATA + 1), eax)), (2, 0), "it overlaps");
     assert_eq!(hit(0xD, |a| a.inc(dword_ptr(USER_DATA + 4))), (2, 0));
+    let push_all = |a: &mut CodeAssembler| {
+        a.mov(esp, USER_DATA + 36)?;
+        a.pushad()
+    };
+    let mut world = World::user();
+    world.code(USER_CODE, push_all);
+    world.m.cpu.dr[0] = USER_DATA + 20;
+    world.m.cpu.dr[7] |= 0xD_0001;
+    assert_eq!(at_debug_handler(&mut world)[0], USER_CODE + 6);
 }
 
 #[test]
