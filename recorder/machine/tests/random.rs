@@ -236,7 +236,7 @@ proptest! {
             prop_assert_eq!([word(1), word(4)], [old.segments[1].selector.into(), old.segments[2].selector.into()]);
             // Go on behind it.
             m.cpu = old.clone();
-            m.cpu.eip += 1;
+            m.cpu.eip = m.cpu.eip.wrapping_add(1);
         }
     }
 
