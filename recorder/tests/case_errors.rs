@@ -153,7 +153,7 @@ error: `thread` is given twice
         &format!("{scene}main NtOpenProcess process=app access=PROCESS_TERMINATE|PROCESS_VM_REED\n"),
         "
 error: there is no access right `PROCESS_VM_REED`
- --> corpus/topic/name.case:4:58
+ --> corpus/topic/name.case:4:57
   |
 4 | main NtOpenProcess process=app access=PROCESS_TERMINATE|PROCESS_VM_REED
   |                                                         ^^^^^^^^^^^^^^^ did you mean `PROCESS_VM_READ`?",

@@ -6,14 +6,13 @@ use crate::case::{Event, Line, Value};
 use contract::{Kernel, Outcome, program};
 use machine::{Cpu, Machine, PAGE, Reg, Seg, Va};
 
-/// TEB.StackBase, TEB.Self and TEB.ProcessEnvironmentBlock: offsets in FS that programs know.
+/// TEB.StackBase, StackLimit, Self and ProcessEnvironmentBlock: offsets in FS that programs know.
 const STACK_BASE: u32 = 0x04;
+const STACK_LIMIT: u32 = 0x08;
 const SELF: u32 = 0x18;
 const PEB: u32 = 0x30;
 /// Words of the stack that a look at the first instruction shows.
 const WORDS: u32 = 6;
-/// How far from its base a stack is taken to reach: 16 MiB.
-const STACK_MAX: u32 = 0x100_0000;
 
 impl Run {
     /// Ring 3 was just entered: keeps what its first instruction finds, once for each thread.
@@ -88,7 +87,7 @@ fn selectors(cpu: &Cpu) -> Vec<(String, String)> {
 
 /// Where a thread's stack and its TEB and PEB lie, as the TEB says.
 struct Whereabouts {
-    stack_base: Option<u32>,
+    stack: Option<(u32, u32)>,
     teb: Option<u32>,
     peb: Option<u32>,
 }
@@ -96,7 +95,7 @@ struct Whereabouts {
 fn whereabouts(m: &Machine) -> Whereabouts {
     let teb = m.cpu.seg(Seg::Fs).base;
     let field = |offset| read(m, Va(teb).add(offset)).filter(|value| *value != 0);
-    Whereabouts { stack_base: field(STACK_BASE), teb: field(SELF), peb: field(PEB) }
+    Whereabouts { stack: field(STACK_LIMIT).zip(field(STACK_BASE)), teb: field(SELF), peb: field(PEB) }
 }
 
 fn read(m: &Machine, at: Va) -> Option<u32> {
@@ -133,12 +132,14 @@ fn first_values(kernel: &dyn Kernel, m: &Machine) -> Vec<(String, String)> {
 /// A doubleword as a person reads it.
 fn word_text(kernel: &dyn Kernel, m: &Machine, value: u32, known: Option<&Whereabouts>) -> String {
     if let Some(known) = known {
-        if let Some(base) = known.stack_base {
-            match base.wrapping_sub(value) {
-                0 => return "StackBase".to_owned(),
-                below if below <= STACK_MAX && value > PAGE => return format!("StackBase-{below:X}"),
-                _ => {}
-            }
+        if let Some((limit, base)) = known.stack
+            && (limit..=base).contains(&value)
+        {
+            return if value == base {
+                "StackBase".to_owned()
+            } else {
+                format!("StackBase-{:X}", base - value)
+            };
         }
         if Some(value) == known.teb {
             return "TEB".to_owned();

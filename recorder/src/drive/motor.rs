@@ -3,6 +3,7 @@
 use crate::recording::{EventRecord, Input, Reaching, TraceStep, Went};
 use contract::routine::RoutineInfo;
 use contract::{Flow, Kernel, Named, ObjectId};
+use machine::registers::flags;
 use machine::{Fault, Machine, Memory, PAGE, Reg, Stop, Until, Va};
 use std::collections::BTreeMap;
 
@@ -48,6 +49,9 @@ pub(super) struct Motor {
     pub(super) routines: Vec<String>,
     pub(super) numbers: BTreeMap<&'static str, u16>,
     detail: Detail,
+    /// Ring 3 was entered and the run was stopped for that: a breakpoint that lies right there has
+    /// not been seen yet, and a run does not stop at its first instruction.
+    just_entered: bool,
     /// Memory as it was at the last digest that looked at it.
     seen: Memory,
     /// The stack pointers at which each thread entered its native routines: in ring 3, in ring 0.
@@ -65,6 +69,7 @@ impl Motor {
             routines: Vec::new(),
             numbers: BTreeMap::new(),
             detail,
+            just_entered: false,
             seen,
             entered: BTreeMap::new(),
         }
@@ -80,24 +85,33 @@ impl Motor {
     /// Runs up to an instant, serving native routines, or up to an earlier pause.
     pub(super) fn advance(&mut self, instant: u64, breakpoints: &[Va], user_entry: bool) -> Pause {
         while self.m.retired < instant {
+            if std::mem::take(&mut self.just_entered) && !self.interruptible() {
+                let at = self.m.cpu.next();
+                if breakpoints.contains(&at) {
+                    return Pause::Breakpoint(at);
+                }
+            }
             let budget = match self.detail {
                 Detail::No => instant - self.m.retired,
                 Detail::Yes => 1,
             };
             let before = self.m.retired;
-            let stop = self.m.run(&Until { budget, breakpoints, user_entry });
-            if self.detail == Detail::Yes && self.m.retired != before {
+            // A stop at ring 3's first instruction comes before a pending interrupt is taken there. In
+            // detail it is always made, so that a digest there is the same whoever asks.
+            let detail = self.detail == Detail::Yes;
+            let stop = self.m.run(&Until { budget, breakpoints, user_entry: user_entry || detail });
+            if detail && self.m.retired != before {
                 self.step(false);
             }
             match stop {
                 // The instant comes first, and so does the digest of what led here.
                 Stop::Native(_) if self.m.retired >= instant => {}
-                Stop::Native(_) if self.detail == Detail::Yes && self.m.retired != before => {}
+                Stop::Native(_) if detail && self.m.retired != before => {}
                 Stop::Native(at) => {
                     if let Err(why) = self.serve(at) {
                         return Pause::Stopped(why);
                     }
-                    if self.detail == Detail::Yes {
+                    if detail {
                         self.step(true);
                     }
                 }
@@ -107,7 +121,12 @@ impl Motor {
                 }
                 Stop::Budget => {}
                 Stop::Breakpoint(at) => return Pause::Breakpoint(at),
-                Stop::UserEntry => return Pause::UserEntry,
+                Stop::UserEntry => {
+                    self.just_entered = true;
+                    if user_entry {
+                        return Pause::UserEntry;
+                    }
+                }
                 Stop::Halted => return Pause::Halted,
                 Stop::Shutdown => {
                     let at = self.kernel.image().symbolize(self.m.cpu.next());
@@ -117,6 +136,12 @@ impl Motor {
             }
         }
         Pause::Instant
+    }
+
+    /// Whether an interrupt is pending and will be taken before the next instruction.
+    fn interruptible(&self) -> bool {
+        let cpu = &self.m.cpu;
+        cpu.interrupt.is_some() && cpu.flag(flags::IF) && !cpu.shadow
     }
 
     /// Runs up to an instant; in detail, for one instruction.
