@@ -2,7 +2,7 @@
 
 use contract::{Kernel, Resume, ThreadStatus, program};
 use machine::{Machine, PAGE, Va};
-use recorder::{Recording, TraceStep};
+use recorder::Recording;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 /// At most this many rows of a trace are shown.
@@ -33,17 +33,25 @@ pub fn traces(left: &Recording, right: &Recording, event: usize) -> String {
     side_by_side((&left.header.kernel, &right.header.kernel), &rows)
 }
 
-/// The calls of an event: each routine's name, and its line with its depth and arguments.
+/// The calls of an event: each routine's name, and its line with its depth and arguments. Where
+/// another thread goes on, its name stands in between.
 fn calls(recording: &Recording, event: usize) -> Vec<(String, String)> {
-    let trace = recording.events.get(event).map_or(&[][..], |event| &event.trace);
-    let entered = trace.iter().filter(|step| step.stage == 0);
-    let line = |step: &TraceStep| {
+    let Some(event) = recording.events.get(event) else { return Vec::new() };
+    let mut rows = Vec::new();
+    let mut running = None;
+    for step in event.trace.iter().filter(|step| step.stage == 0) {
+        if running != Some(step.thread) {
+            running = Some(step.thread);
+            let named = step.thread.and_then(|index| event.named.get(usize::from(index)));
+            let head = named.map_or_else(|| "(no name)".to_owned(), |named| format!("({})", named.name));
+            rows.push((head.clone(), head));
+        }
         let name = recording.routine(step);
         let args: Vec<String> = step.args.iter().map(|arg| format!("{arg:08X}")).collect();
         let depth = usize::from(step.depth).min(12);
-        (name.to_owned(), format!("{:depth$}{name}({})", "", args.join(", ")))
-    };
-    entered.map(line).collect()
+        rows.push((name.to_owned(), format!("{:depth$}{name}({})", "", args.join(", "))));
+    }
+    rows
 }
 
 fn side_by_side(heads: (&str, &str), rows: &[(&str, &str)]) -> String {

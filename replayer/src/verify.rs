@@ -1,6 +1,6 @@
 //! Whether a kernel still does what was recorded.
 
-use contract::Kernel;
+use contract::{Kernel, View};
 use recorder::{RecordError, Recording, Replay, Step};
 use std::fmt;
 
@@ -13,17 +13,20 @@ pub struct Deviation {
     pub line: u32,
     /// Its text.
     pub text: String,
-    /// The first instruction that did something else. None when the recording was not made in detail,
-    /// or the machines differ in something that no instruction did.
+    /// The first instruction that did something else; for a recording that was not made in detail the
+    /// first native routine. None when no instruction did.
     pub step: Option<Step>,
-    /// Which input found another machine than it needs, if the kernel went that far away.
+    /// Why the event's end could not be reached, if the kernel went that far away.
     pub strayed: Option<String>,
+    /// Whether the machine is the recorded one, and only what the kernel shows of it is not.
+    pub shown: bool,
     /// How many later events differ as well, each judged from the recorded machine before it.
     pub later: usize,
 }
 
 /// Runs a recording's inputs again on a kernel, and compares the machine after booting and after
-/// every event with the recorded one, to the byte. None when all are the same.
+/// every event with the recorded one, to the byte, and what the kernel shows of it. None when all are
+/// the same.
 ///
 /// # Errors
 /// [`RecordError`]: the kernel does not boot.
@@ -31,24 +34,36 @@ pub fn verify(recording: &Recording, kernel: &'static dyn Kernel) -> Result<Opti
     let mut replay = Replay::start(recording, kernel);
     let mut first = None;
     while let Some(replayed) = replay.next_event()? {
-        if replayed.same {
+        let event = replayed.event.map_or(&recording.boot, |index| &recording.events[index]);
+        if replayed.same && kernel.view(&replayed.machine, &event.named) == of_kernel(&event.view) {
             continue;
         }
-        let Some(Deviation { later, .. }) = &mut first else {
-            let event = replayed.event.map_or(&recording.boot, |index| &recording.events[index]);
-            first = Some(Deviation {
-                event: replayed.event,
-                line: event.line,
-                text: event.text.clone(),
-                step: replay.first_step(replayed.event)?,
-                strayed: replayed.strayed,
-                later: 0,
-            });
-            continue;
-        };
-        *later += 1;
+        match &mut first {
+            Some(Deviation { later, .. }) => *later += 1,
+            None => {
+                first = Some(Deviation {
+                    event: replayed.event,
+                    line: event.line,
+                    text: event.text.clone(),
+                    step: if replayed.same { None } else { replay.first_step(replayed.event)? },
+                    strayed: replayed.strayed,
+                    shown: replayed.same,
+                    later: 0,
+                });
+            }
+        }
     }
     Ok(first)
+}
+
+/// The part of a recorded view that the kernel gave.
+fn of_kernel(view: &View) -> View {
+    let mut view = View { handles: Vec::new(), ..view.clone() };
+    for thread in &mut view.threads {
+        thread.ran.clear();
+        thread.call = None;
+    }
+    view
 }
 
 /// `line 9, main NtTerminateProcess process=NULL: differs first at KiSwapContext+12 …`.
@@ -65,6 +80,7 @@ impl fmt::Display for Deviation {
                     write!(f, ", thread {thread}")?;
                 }
             }
+            None if self.shown => f.write_str(" in what the kernel shows of the same machine")?,
             None => f.write_str(", no telling at which instruction")?,
         }
         if let Some(strayed) = &self.strayed {
@@ -90,6 +106,7 @@ mod tests {
             text: "main NtClose handle=bad".to_owned(),
             step: Some(Step { at: 1234, place: "NtClose.2".to_owned(), thread: Some("main".to_owned()) }),
             strayed: None,
+            shown: false,
             later: 2,
         };
         assert_eq!(

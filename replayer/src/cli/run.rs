@@ -103,7 +103,7 @@ fn one(job: &Job, format: Format) -> Done {
 /// The line of the case at which it could not go on; the first when it was not even begun.
 fn error_line(error: &RecordError) -> u32 {
     match error {
-        RecordError::Stopped { line, .. } => *line,
+        RecordError::Stopped { line, .. } => (*line).max(1),
         _ => 1,
     }
 }
