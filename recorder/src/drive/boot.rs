@@ -3,7 +3,7 @@
 
 use super::error::RecordError;
 use super::motor::{Detail, Motor, Pause};
-use super::quiet::{SLICE, Watch, breakpoints};
+use super::quiet::{SLICE, Watch, breakpoints, park};
 use crate::EventRecord;
 use crate::recording::Reaching;
 use contract::{Kernel, Outcome};
@@ -60,6 +60,8 @@ fn boot(kernel: &'static dyn Kernel, detail: Detail) -> Result<Booted, RecordErr
                     false => return Err(stopped("HLT with interrupts disabled".to_owned())),
                 }
             }
+            // An interrupt right here would lead back here.
+            Pause::Breakpoint(at) if at != park() => continue,
             _ => {}
         }
         if watch.look(&motor) || motor.m.retired > BOOT_MAX {

@@ -49,9 +49,9 @@ pub(super) struct Motor {
     pub(super) routines: Vec<String>,
     pub(super) numbers: BTreeMap<&'static str, u16>,
     detail: Detail,
-    /// Ring 3 was entered and the run was stopped for that: a breakpoint that lies right there has
-    /// not been seen yet, and a run does not stop at its first instruction.
-    just_entered: bool,
+    /// A native routine led here, or the run was stopped because ring 3 was entered: a breakpoint that
+    /// lies right here has not been seen yet, and a run does not stop at its first instruction.
+    unseen: bool,
     /// Memory as it was at the last digest that looked at it.
     seen: Memory,
     /// The stack pointers at which each thread entered its native routines: in ring 3, in ring 0.
@@ -69,7 +69,7 @@ impl Motor {
             routines: Vec::new(),
             numbers: BTreeMap::new(),
             detail,
-            just_entered: false,
+            unseen: false,
             seen,
             entered: BTreeMap::new(),
         }
@@ -85,7 +85,7 @@ impl Motor {
     /// Runs up to an instant, serving native routines, or up to an earlier pause.
     pub(super) fn advance(&mut self, instant: u64, breakpoints: &[Va], user_entry: bool) -> Pause {
         while self.m.retired < instant {
-            if std::mem::take(&mut self.just_entered) && !self.interruptible() {
+            if std::mem::take(&mut self.unseen) && !self.interruptible() {
                 let at = self.m.cpu.next();
                 if breakpoints.contains(&at) {
                     return Pause::Breakpoint(at);
@@ -111,6 +111,7 @@ impl Motor {
                     if let Err(why) = self.serve(at) {
                         return Pause::Stopped(why);
                     }
+                    self.unseen = true;
                     if detail {
                         self.step(true);
                     }
@@ -122,7 +123,7 @@ impl Motor {
                 Stop::Budget => {}
                 Stop::Breakpoint(at) => return Pause::Breakpoint(at),
                 Stop::UserEntry => {
-                    self.just_entered = true;
+                    self.unseen = true;
                     if user_entry {
                         return Pause::UserEntry;
                     }

@@ -5,7 +5,7 @@ use super::error::RecordError;
 use super::motor::{Detail, Motor};
 use super::{boot, quiet};
 use crate::case::{Line, NameKind};
-use crate::verbs::{By, Deed, How};
+use crate::verbs::{Deed, How};
 use crate::{Case, EventRecord, Header, Recording};
 use contract::{Activity, Kernel, Named, ObjectId, ObjectKind, Outcome, Owner, Scene, View};
 use machine::Machine;
@@ -221,12 +221,7 @@ impl Run {
         {
             self.bind(line, &actor, thread)?;
         }
-        let nothing_to_say = line.event.verb.by == By::Driver && line.event.verb.args.len() == 1;
-        match outcome {
-            // These two routines return nothing; what EAX holds is chance.
-            Outcome::Returned { .. } if nothing_to_say => Ok(Outcome::Done),
-            outcome => Ok(outcome),
-        }
+        Ok(outcome)
     }
 
     /// The process in which a thread of the case, or `init`, runs.
