@@ -9,6 +9,8 @@ use similar::{Algorithm, DiffOp, capture_diff_slices};
 const ROWS: usize = 80;
 /// At most this many frames of a stack are walked.
 const FRAMES: usize = 48;
+/// User addresses end at 2 GiB.
+const USER_END: u32 = 0x8000_0000;
 /// A call on the left takes at most this many columns.
 const COLUMN: usize = 56;
 
@@ -96,8 +98,8 @@ pub fn stack(kernel: &dyn Kernel, m: &Machine, thread: &ThreadStatus) -> String 
     }
     let user = if resume.user { Some(resume) } else { thread.user };
     if let Some(user) = user {
-        // The first page is never mapped, and user addresses end at 2 GiB.
-        let inside = |ebp: u32| (PAGE..0x8000_0000 - 8).contains(&ebp);
+        // The first page is never mapped.
+        let inside = |ebp: u32| (PAGE..USER_END - 8).contains(&ebp);
         walk(kernel, m, thread.cr3, user, inside, &mut text);
     }
     text
@@ -125,7 +127,9 @@ fn walk(
         }
         let word = |at: usize| u32::from_le_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]);
         let (next, back) = (word(0), word(4));
-        if back == 0 {
+        // Where the kernel was entered from ring 3; the user's part of the story goes on there.
+        let entered = !from.user && back < USER_END;
+        if back == 0 || entered {
             return;
         }
         eip = back;

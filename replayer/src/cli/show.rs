@@ -48,15 +48,18 @@ fn registers(kernel: &dyn Kernel, m: &Machine, named: &[Named]) -> String {
     let reg = |reg| m.cpu.reg(reg);
     let seg = |seg| m.cpu.seg(seg).selector;
     let current = kernel.current(m);
+    let current = match name(named, current) {
+        Some(name) => format!("thread {name}"),
+        None if current == kernel.scene(m).thread => "thread init".to_owned(),
+        None => "a thread without a name".to_owned(),
+    };
     format!(
-        "\nregisters: {}\n\
+        "\nregisters: {current}\n\
          \x20 eax {:08X}  ebx {:08X}  ecx {:08X}  edx {:08X}  esi {:08X}  edi {:08X}\n\
          \x20 eip {:08X}  esp {:08X}  ebp {:08X}  eflags {eflags:08X}  {}\n\
          \x20 cs {:04X}  ss {:04X}  ds {:04X}  es {:04X}  fs {:04X}  gs {:04X}\n\
          \x20 cr0 {cr0:08X}  cr2 {cr2:08X}  cr3 {cr3:08X}  retired {}\n\
          \x20 dr0 {:08X}  dr1 {:08X}  dr2 {:08X}  dr3 {:08X}  dr6 {:08X}  dr7 {:08X}\n",
-        name(named, current)
-            .map_or_else(|| "a thread without a name".to_owned(), |name| format!("thread {name}")),
         reg(Reg::Eax),
         reg(Reg::Ebx),
         reg(Reg::Ecx),
