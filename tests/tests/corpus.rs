@@ -15,7 +15,7 @@ use recorder::{Case, Recording, kernels};
 use replayer::corpus::{self, Source};
 use replayer::{Compared, Surprise, Verdict, judge};
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use tests::root;
 
 fn main() {
@@ -68,7 +68,11 @@ fn fits(source: &Source, case: &Case, compared: &Compared) -> Result<(), Failed>
     settings.set_omit_expression(true);
     settings.set_input_file(&source.path);
     let text = compared.comparison.text();
+    // What insta has to say is on the screen by the time it panics; the rest is told below.
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
     let outcome = catch_unwind(AssertUnwindSafe(|| settings.bind(|| insta::assert_snapshot!(stem, text))));
+    panic::set_hook(hook);
     if outcome.is_ok() {
         return Ok(());
     }
