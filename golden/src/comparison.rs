@@ -106,7 +106,10 @@ impl ComparedEvent {
             facts.iter().find(same).map_or_else(|| "none".to_owned(), |fact| fact.value.clone())
         };
         let differing = |facts: &[Fact], others: &[Fact]| facts.iter().find(|f| !others.contains(f)).cloned();
-        let fact = differing(&ours, &theirs).or_else(|| differing(&theirs, &ours))?;
+        let kind = |fact: &Fact| crate::text::rank(fact.subject.split(' ').next().unwrap_or_default());
+        // What is told first comes first, whichever kernel shows it: a stopped system before its threads.
+        let both = [differing(&ours, &theirs), differing(&theirs, &ours)];
+        let fact = both.into_iter().flatten().min_by_key(kind)?;
         let what = format!("{} {}", fact.subject, fact.property);
         Some((what, value(&ours, &fact), value(&theirs, &fact)))
     }
@@ -161,6 +164,21 @@ mod tests {
             assert_eq!(what, "thread main suspend count");
             assert_eq!((ours.as_str(), theirs.as_str()), values);
         }
+    }
+
+    #[test]
+    fn a_stopped_system_is_told_before_its_threads() {
+        let left = Side { outcome: Outcome::Done, view: app(&[thread("main", "running")]) };
+        let mut right = Side { outcome: Outcome::Done, view: app(&[thread("main", "waiting")]) };
+        right.view.bugcheck = Some(contract::Bugcheck {
+            code: 0x1E,
+            name: "KMODE_EXCEPTION_NOT_HANDLED".to_owned(),
+            parameters: ["C0000005", "pointer", "00000001", "FFFFFD34"].map(str::to_owned),
+        });
+        let event = ComparedEvent { line: 1, text: "run".to_owned(), left, right };
+        let (what, left, right) = event.difference().unwrap();
+        assert_eq!((what.as_str(), left.as_str()), ("system bugcheck", "none"));
+        assert!(right.starts_with("0000001E KMODE_EXCEPTION_NOT_HANDLED"));
     }
 
     #[test]

@@ -119,7 +119,7 @@ fn row_of(subject: &str, before: &[Fact], after: &[Fact], caller: Option<&str>) 
 }
 
 /// The order in which kinds are told.
-fn rank(kind: &str) -> u8 {
+pub(crate) fn rank(kind: &str) -> u8 {
     match kind {
         "system" => 0,
         "process" => 1,
