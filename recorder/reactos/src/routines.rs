@@ -6,7 +6,7 @@ use machine::Fault;
 
 routines! {
     /// The kernel's C routines, sixteen addresses each.
-    // Ke is a prefix of the field.s own.
+    // Ke is a prefix of the field's own.
     #[allow(clippy::enum_variant_names)]
     pub(crate) enum Ke for ReactOs; at 0xC004_0000 {
         // Levels, dispatching, interrupts, traps.

@@ -15,11 +15,15 @@ type Values = Vec<(String, String)>;
 
 impl Run {
     /// What came of a thread's event.
-    pub(super) fn answer(&self, event: &Event, thread: ObjectId) -> Outcome {
-        let call = self.watched.get(&thread).and_then(|watched| watched.call.as_ref());
-        match call.filter(|call| std::ptr::eq(call.verb, event.verb)).and_then(|call| call.outcome.clone()) {
-            Some(outcome) => outcome,
-            None => self.unfinished(thread),
+    pub(super) fn answer(&mut self, event: &Event, thread: ObjectId) -> Outcome {
+        let unfinished = self.unfinished(thread);
+        let call = self.watched.get_mut(&thread).and_then(|watched| watched.call.as_mut());
+        let Some(call) = call.filter(|call| std::ptr::eq(call.verb, event.verb)) else { return unfinished };
+        match &call.outcome {
+            Some(outcome) => outcome.clone(),
+            // It waits for good: the system stopped while it was at work.
+            None if self.stopped => call.outcome.insert(Outcome::Ended).clone(),
+            None => unfinished,
         }
     }
 

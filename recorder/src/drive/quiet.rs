@@ -145,7 +145,10 @@ impl Run {
             let mut raw = [0; 4];
             let from = Va(self.motor.m.cpu.esp()).add(4);
             match self.motor.m.peek(self.motor.m.cpu.cr3, from, &mut raw) {
-                Ok(()) => format!("{:X}", u32::from_le_bytes(raw)),
+                Ok(()) => match u32::from_le_bytes(raw) {
+                    small @ ..0x1_0000 => format!("{small:X}"),
+                    large => self.place_text(large),
+                },
                 Err(_) => "?".to_owned(),
             }
         };

@@ -269,7 +269,6 @@ impl Run {
         let Some(status) = statuses.iter().find(|status| status.id == thread) else { return Outcome::Ended };
         match status.activity {
             Activity::Terminated => Outcome::Ended,
-            _ if self.stopped => Outcome::Ended,
             Activity::Waiting | Activity::Suspended => Outcome::Waits,
             Activity::Initialized => Outcome::Ended,
             Activity::Runnable if quiet::parked(&self.motor.m, status) => Outcome::Ended,

@@ -41,10 +41,15 @@ impl Driver {
     pub fn boot(variant: Variant, period: Option<u64>) -> Driver {
         let kernel = ReactOs::new(variant);
         let m = kernel.boot().expect("the kernel boots");
-        let mut driver =
-            Driver { kernel, m, period, due: 0, serving: false, named: Vec::new(), trace: Vec::new() };
+        let mut driver = Driver::new(kernel, m);
+        driver.period = period;
         driver.settle();
         driver
+    }
+
+    /// A driver of a machine as it is.
+    pub fn new(kernel: ReactOs, m: Machine) -> Driver {
+        Driver { kernel, m, period: None, due: 0, serving: false, named: Vec::new(), trace: Vec::new() }
     }
 
     /// Runs `budget` instructions; false when the processor halted before.
@@ -89,6 +94,14 @@ impl Driver {
 
     pub fn interrupt(&mut self) {
         self.m.cpu.interrupt = Some(self.kernel.image().clock_vector);
+    }
+
+    /// Gives every thread the processor for a few quanta.
+    pub fn rotate(&mut self) {
+        for _ in 0..100 {
+            self.run(200);
+            self.interrupt();
+        }
     }
 
     pub fn stopped(&self) -> bool {
