@@ -8,9 +8,9 @@ use std::path::Path;
 
 /// What a new case says. It runs as it is, so that the first run shows what the words do.
 const SKELETON: &str = "\
-# A new thread runs its entry. (Say here, in one sentence, what the case shows.)
+# A new thread runs its entry.
 #
-# Below that, each only if it is true:
+# Say above, in one sentence, what the case shows. Below it, each only if it is true:
 # `covers: NT-2 ROS-4` names the rules of corpus/behaviour that the case shows;
 # `differs: ...` says why the kernels part, if they do and both are right;
 # `kernels: reactos reactos-msvc6` compares another pair than nt and reactos.
