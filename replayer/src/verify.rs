@@ -1,5 +1,6 @@
 //! Whether a kernel still does what was recorded.
 
+use crate::fields;
 use contract::{Kernel, View};
 use recorder::{RecordError, Recording, Replay, Step};
 use std::fmt;
@@ -20,6 +21,8 @@ pub struct Deviation {
     pub strayed: Option<String>,
     /// Whether the machine is the recorded one, and only what the kernel shows of it is not.
     pub shown: bool,
+    /// The fields of named structures that differ after the event, the recorded value first.
+    pub fields: Vec<String>,
     /// How many later events differ as well, each judged from the recorded machine before it.
     pub later: usize,
 }
@@ -48,6 +51,7 @@ pub fn verify(recording: &Recording, kernel: &'static dyn Kernel) -> Result<Opti
                     step: if replayed.same { None } else { replay.first_step(replayed.event)? },
                     strayed: replayed.strayed,
                     shown: replayed.same,
+                    fields: fields::differing(kernel, &event.named, &event.machine, &replayed.machine),
                     later: 0,
                 });
             }
@@ -107,6 +111,7 @@ mod tests {
             step: Some(Step { at: 1234, place: "NtClose.2".to_owned(), thread: Some("main".to_owned()) }),
             strayed: None,
             shown: false,
+            fields: Vec::new(),
             later: 2,
         };
         assert_eq!(

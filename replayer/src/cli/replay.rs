@@ -7,6 +7,9 @@ use anyhow::Context;
 use recorder::{ReadError, Recording};
 use std::path::Path;
 
+/// At most this many fields are shown.
+const FIELDS: usize = 40;
+
 pub(super) fn run(file: &Path, messages: &mut Messages) -> anyhow::Result<u8> {
     let (recording, whole) = load(file, messages)?;
     let header = &recording.header;
@@ -14,7 +17,12 @@ pub(super) fn run(file: &Path, messages: &mut Messages) -> anyhow::Result<u8> {
     let deviation = verify(&recording, kernel)?;
     let subject = format!("{}: {} on {}", show(file), header.case, header.kernel);
     match &deviation {
-        Some(deviation) => messages.line(&format!("{subject}: {deviation}"))?,
+        Some(deviation) => {
+            messages.line(&format!("{subject}: {deviation}"))?;
+            for field in deviation.fields.iter().take(FIELDS) {
+                messages.line(&format!("    {field}"))?;
+            }
+        }
         None => {
             let events = recording.events.len();
             let instructions = recording.events.last().unwrap_or(&recording.boot).end();

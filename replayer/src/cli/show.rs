@@ -1,11 +1,14 @@
 //! `tandem show`: what a kernel looks like after an event.
 
 use super::{FINE, ShowOptions, case, kernel, messages::Messages};
-use crate::explain;
+use crate::{explain, fields};
 use contract::{Fact, Kernel, Named, View};
 use machine::{Cpu, Machine, Reg, Seg};
 use recorder::Run;
 use std::path::Path;
+
+/// At most this many fields are shown.
+const FIELDS: usize = 60;
 
 pub(super) fn run(here: &Path, options: &ShowOptions, messages: &mut Messages) -> anyhow::Result<u8> {
     let (case, _) = case(here, &options.case)?;
@@ -17,7 +20,9 @@ pub(super) fn run(here: &Path, options: &ShowOptions, messages: &mut Messages) -
     let mut run = Run::start(&case, kernel)?;
     let mut text = format!("{} on {}, booted\n", case.name, kernel.name());
     let mut view = kernel.view(run.machine(), run.named());
+    let mut before = run.machine().clone();
     for number in 1..=wanted {
+        before = run.machine().clone();
         let Some(event) = run.next_event()? else { break };
         text = format!(
             "{} on {}, after event {number} of {last}\nline {}: {}\n  {}\n",
@@ -30,6 +35,7 @@ pub(super) fn run(here: &Path, options: &ShowOptions, messages: &mut Messages) -
         view = event.view;
     }
     text.push_str(&facts(&view));
+    text.push_str(&changed(&fields::differing(kernel, run.named(), &before, run.machine())));
     text.push_str(&registers(kernel, run.machine(), run.named()));
     text.push_str(&stacks(kernel, run.machine(), run.named()));
     messages.text(&text)?;
@@ -41,6 +47,13 @@ fn facts(view: &View) -> String {
     let width = facts.iter().map(|fact| fact.subject.len()).max().unwrap_or(0);
     let line = |fact: &Fact| format!("  {:width$}  {}: {}\n", fact.subject, fact.property, fact.value);
     format!("\nview\n{}", facts.iter().map(line).collect::<String>())
+}
+
+fn changed(fields: &[String]) -> String {
+    let lines: String = fields.iter().take(FIELDS).map(|field| format!("  {field}\n")).collect();
+    let more = fields.len().saturating_sub(FIELDS);
+    let more = if more == 0 { String::new() } else { format!("  … and {more} more\n") };
+    format!("\nfields that the event changed\n{lines}{more}")
 }
 
 fn registers(kernel: &dyn Kernel, m: &Machine, named: &[Named]) -> String {
