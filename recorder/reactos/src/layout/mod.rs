@@ -3,6 +3,8 @@
 mod dispatcher;
 mod globals;
 mod object;
+#[cfg(test)]
+mod pins;
 mod process;
 mod thread;
 mod trap;
