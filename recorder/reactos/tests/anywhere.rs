@@ -133,7 +133,7 @@ fn a_closed_process_leaves_nothing_behind() {
         assert_eq!(round(&mut driver), before);
     }
     // Until the pool's address space is used up and its blocks are used again.
-    for _ in 0..450 {
+    for _ in 0..220 {
         round(&mut driver);
     }
     let pages = driver.inventory("physical pages");
