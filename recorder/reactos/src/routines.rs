@@ -6,7 +6,7 @@ use machine::Fault;
 
 routines! {
     /// The kernel's C routines, sixteen addresses each.
-    // Ke is a prefix of the field.s own.
+    // Ke is a prefix of the field's own.
     #[allow(clippy::enum_variant_names)]
     pub(crate) enum Ke for ReactOs; at 0xC004_0000 {
         // Levels, dispatching, interrupts, traps.
@@ -54,7 +54,6 @@ routines! {
         KeReleaseMutant(4)[1] => ke::mutant::ke_release_mutant,
         ExAcquireFastMutex(1)[0] => ex::fastmutex::acquire,
         ExReleaseFastMutex(1)[0] => ex::fastmutex::release,
-        ExFreePool(1)[0] => ex::pool::ex_free_pool,
         // Processes and threads.
         PiBeforeBeginThread(0)[0] => ps::start::before_begin_thread,
         PsInitializeThread(5)[0] => ps::thread::ps_initialize_thread,

@@ -6,6 +6,9 @@ use contract::{Activity, Resume, ThreadStatus, routine::STAGES};
 use guest::{Peek, Read, Va};
 use machine::{Machine, Reg};
 
+/// Bytes in the frame of an interrupt that came in ring 0: behind it lies what ESP pointed to.
+const RING0_FRAME: u32 = 0x74;
+
 /// The threads of a process whose objects exist, in the order of creation.
 pub(crate) fn of(m: &Machine, process: EProcess) -> Vec<EThread> {
     let mut p = Peek::new(m);
@@ -75,26 +78,29 @@ fn stand(m: &Machine, thread: EThread) -> Option<Resume> {
 
 /// Whether the suspend APC's normal routine is on the thread's kernel stack. Trap frames are links of
 /// the EBP chain: they begin with DebugEbp and DebugEip.
+///
+/// A native routine that is about to be entered has no frame yet, and its return address lies on top
+/// of the stack: of the processor's, or of what an interrupt at that place has pushed its frame upon.
 fn is_in_suspend_routine(m: &Machine, thread: EThread) -> bool {
     let routine = Ke::PiSuspendThreadNormalRoutine.at().0;
     let inside = |eip: u32| (routine..routine + STAGES).contains(&eip);
+    let is_entry = |eip: u32| (Ke::BASE..Ke::END).contains(&eip) && eip.is_multiple_of(STAGES);
     let Some(at) = stand(m, thread) else { return false };
     if at.user {
         return false;
     }
-    if inside(at.eip) {
+    let mut p = Peek::new(m);
+    let mut word = |at: u32| p.load::<u32>(Va(at)).unwrap_or(0);
+    if inside(at.eip) || is_entry(at.eip) && inside(word(at.esp)) {
         return true;
     }
-    let mut p = Peek::new(m);
-    let (Ok(low), Ok(high)) = (p.get(thread.tcb().stack_limit()), p.get(thread.tcb().stack_base())) else {
-        return false;
-    };
+    let mut limit = Peek::new(m);
+    let (low, high) = (limit.get(thread.tcb().stack_limit()), limit.get(thread.tcb().stack_base()));
+    let (low, high) = (low.unwrap_or(Va(0)).0, high.unwrap_or(Va(0)).0);
     let mut ebp = at.ebp;
-    while (low.0..high.0).contains(&ebp) {
-        let (Ok(next), Ok(back)) = (p.load::<u32>(Va(ebp)), p.load::<u32>(Va(ebp).add(4))) else {
-            return false;
-        };
-        if inside(back) {
+    while (low..high).contains(&ebp) {
+        let (next, back) = (word(ebp), word(ebp + 4));
+        if inside(back) || is_entry(back) && inside(word(ebp + RING0_FRAME)) {
             return true;
         }
         if next <= ebp {
