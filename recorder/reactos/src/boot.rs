@@ -309,7 +309,7 @@ fn first_thread(m: &mut Machine, process: EProcess) -> R<()> {
     // A CONTEXT and an INITIAL_TEB, for as long as they are needed, behind the globals.
     let scratch = GLOBALS.add(0x800);
     let from = Context(scratch);
-    user::create::fill_context(m, from, user::Us::BaseProcessStart.at(), top.sub(12))?;
+    user::create::fill_context(m, from, user::kernel32().symbol("BaseProcessStart"), top.sub(12))?;
     ps::start::with_context(m, thread, from, stubs::kernel().symbol("PsBeginThreadWithContextInternal"))?;
     let initial = InitialTeb(scratch);
     m.zero(scratch, contract::context::SIZE)?;

@@ -54,7 +54,6 @@ routines! {
         KeReleaseMutant(4)[1] => ke::mutant::ke_release_mutant,
         ExAcquireFastMutex(1)[0] => ex::fastmutex::acquire,
         ExReleaseFastMutex(1)[0] => ex::fastmutex::release,
-        ExFreePool(1)[0] => ex::pool::ex_free_pool,
         // Processes and threads.
         PiBeforeBeginThread(0)[0] => ps::start::before_begin_thread,
         PsInitializeThread(5)[0] => ps::thread::ps_initialize_thread,

@@ -138,8 +138,13 @@ fn code_selector_8_runs_in_ring_0_and_stops_the_system() {
     let app = driver.process("app");
     let (came, _) = driver.try_thread(app, 2, &[(0xBC, 8)]);
     assert_eq!(came, Came::Stopped);
-    // The start routine's page holds INT3 where a ring-0 thread executes it.
-    assert_eq!(driver.view().bugcheck.unwrap().parameters[0], "80000003");
+    // The start routine takes its parameters from the kernel stack: the address that it calls is the
+    // frame's Ss.
+    let stop = driver.view().bugcheck.unwrap();
+    assert_eq!(
+        (stop.code, stop.parameters),
+        (0x1E, ["C0000005", "00000023", "00000000", "00000023"].map(str::to_owned))
+    );
 }
 
 #[test]

@@ -18,9 +18,7 @@ fn init_parks_after_the_whole_startup_path() {
             let (_, thread) = driver.init();
             driver.make_current(thread);
             let names: Vec<_> = driver.trace.iter().map(|(name, _)| *name).collect();
-            for name in
-                ["PiBeforeBeginThread", "KiInitializeUserApc", "LdrpInit", "NtContinue", "BaseProcessStart"]
-            {
+            for name in ["PiBeforeBeginThread", "KiInitializeUserApc", "LdrpInit", "NtContinue"] {
                 assert!(names.contains(&name), "{name} was not reached");
             }
             assert_eq!(driver.m.cpu.eflags & 0x3F7F00, 0x200);

@@ -151,16 +151,17 @@ fn word_text(kernel: &dyn Kernel, m: &Machine, value: u32, known: Option<&Wherea
     if value < 0x1_0000 {
         return format!("{value:08X}");
     }
-    let symbol = symbol_text(kernel, value);
-    match symbol {
+    match symbol(kernel, Va(value)) {
         Some(symbol) => symbol,
         None if read(m, Va(value)).is_some() => "pointer".to_owned(),
         None => format!("{value:08X}"),
     }
 }
 
-/// The symbol of a code address, in the program or in the kernel's and the DLLs' code.
-pub(super) fn symbol_text(kernel: &dyn Kernel, value: u32) -> Option<String> {
+/// An address as a person reads it, if something near it has a name: in the program, in the code of
+/// the kernel and of the system DLLs, or a native routine and its stage.
+pub fn symbol(kernel: &dyn Kernel, at: Va) -> Option<String> {
+    let value = at.0;
     let offset = value.wrapping_sub(program::CODE.0);
     if offset < PAGE {
         let symbols = program::code().symbols.iter().rev();

@@ -23,5 +23,6 @@ mod scene;
 mod world;
 
 pub use error::RecordError;
+pub use look::symbol;
 pub use replay::{Replay, Replayed, Step};
 pub use run::{Run, record, record_in_detail};

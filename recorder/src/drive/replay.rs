@@ -1,7 +1,7 @@
 //! Feeding a recording's inputs to a freshly booted kernel.
 
 use super::error::RecordError;
-use super::look::symbol_text;
+use super::look::symbol;
 use super::motor::{Detail, Motor, Notes, Pause, apply};
 use crate::{EventRecord, Recording};
 use contract::{Kernel, ObjectId};
@@ -152,7 +152,7 @@ fn place(motor: &Motor, recorded: &EventRecord) -> Step {
     let named = recorded.named.iter().find(|named| named.id == current);
     Step {
         at: motor.m.retired,
-        place: symbol_text(motor.kernel, at.0).unwrap_or_else(|| at.to_string()),
+        place: symbol(motor.kernel, at).unwrap_or_else(|| at.to_string()),
         thread: named.map(|named| named.name.clone()),
     }
 }

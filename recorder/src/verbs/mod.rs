@@ -3,6 +3,7 @@
 
 pub(crate) mod choices;
 mod nt;
+mod program;
 mod world;
 
 pub use choices::Choices;
@@ -220,10 +221,10 @@ impl Verb {
     }
 }
 
-/// Every verb: the services and calls of threads in alphabetical order, then the lines that set the
-/// scene, move the world, act as a driver, and look.
+/// Every verb: what threads call, in alphabetical order, and what else they execute; then the lines
+/// that set the scene, move the world, act as a driver, and look.
 pub fn table() -> impl Iterator<Item = &'static Verb> {
-    nt::VERBS.iter().chain(world::VERBS)
+    nt::VERBS.iter().chain(program::VERBS).chain(world::VERBS)
 }
 
 /// The verb of that name.

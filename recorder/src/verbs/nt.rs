@@ -1,8 +1,7 @@
-//! What threads do: system services, Win32-level calls, and pieces of the program.
+//! What threads call: system services and Win32-level functions.
 
 use super::choices::*;
 use super::{Argument, Binds, By, Default, Default::*, How, Kind, Param, Param::*, Verb};
-use crate::verbs::Deed;
 use contract::ObjectKind;
 
 const fn arg(key: &'static str, kind: Kind, default: Default, doc: &'static str) -> Argument {
@@ -369,33 +368,7 @@ pub(super) static VERBS: &[Verb] = &[
         NOTHING,
     ),
     call("NtYieldExecution", "Gives the processor to another thread that is ready.", &[], &[], NOTHING),
-    program("fld1", "Pushes 1.0 on the floating-point stack.", &[]),
-    program("fldcw", "Loads the floating-point control word.", &[VALUE]),
-    program("fnstcw", "Reads the floating-point control word.", &[]),
-    Verb {
-        name: "fault",
-        doc: "Executes something that the processor refuses.",
-        by: By::Thread,
-        args: &[
-            arg("kind", Kind::Word(&FAULTS), Required, "what"),
-            arg("address", Kind::Address, Is("0"), "where to read, write or execute"),
-        ],
-        binds: NOTHING,
-        how: How::Recorder(Deed::Fault),
-    },
-    Verb {
-        name: "return",
-        doc: "Returns from the thread's entry point.",
-        by: By::Thread,
-        args: &[arg("value", Kind::Number, Is("0"), "what it returns")],
-        binds: NOTHING,
-        how: How::Program(contract::program::LEAVE),
-    },
 ];
-
-const fn program(name: &'static str, doc: &'static str, args: &'static [Argument]) -> Verb {
-    Verb { name, doc, by: By::Thread, args, binds: NOTHING, how: How::Program(name) }
-}
 
 const LENGTH: Argument =
     arg("length", Kind::Number, Default::Absent, "bytes; the class's own length if left out");

@@ -1,10 +1,10 @@
 //! Nonpaged pool (reactos.md 2.15): a freed block is poisoned, and used again only when nothing that
 //! was never used is left, the longest free first.
 
-use crate::{ReactOs, layout::*, mm::pages};
-use contract::{Flow, Frame, PoolFault};
+use crate::{layout::*, mm::pages};
+use contract::PoolFault;
 use guest::{Pointer, Read, Va, Write};
-use machine::{Fault, Machine, PAGE};
+use machine::{Machine, PAGE};
 
 /// A pool tag: its four characters as they lie in memory.
 pub(crate) const fn tag(name: &[u8; 4]) -> u32 {
@@ -137,11 +137,4 @@ fn oldest_free(m: &mut Machine, size: u32) -> R<Option<PoolHeader>> {
         }
     }
     Ok(best.map(|(_, _, header)| header))
-}
-
-/// ExFreePool(Block).
-pub(crate) fn ex_free_pool(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
-    let at = Va(f.arg(0)?);
-    free(f.m, at)?;
-    Ok(Flow::Return(0))
 }

@@ -1,4 +1,4 @@
-//! Alerts: since January 2005 only Alerted[0] is set and tested by the alert routines, while waits
+//! Alerts: since January 2005 only `Alerted[0]` is set and tested by the alert routines, while waits
 //! still index by mode (reactos.md 7.8).
 
 use crate::{ReactOs, ke, layout::*, ob, routines::Ke};

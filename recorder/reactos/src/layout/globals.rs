@@ -66,7 +66,7 @@ pub(crate) const THE_TSS: Ktss = Ktss(TSS);
 pub(crate) const SHARED: SharedData = SharedData(KI_USER_SHARED_DATA);
 
 impl Globals {
-    /// PriorityListHead[priority].
+    /// `PriorityListHead[priority]`.
     pub(crate) fn ready(self, priority: u32) -> ListEntry {
         ListEntry(self.0.add(8 * (priority & 31)))
     }

@@ -3,6 +3,8 @@
 mod dispatcher;
 mod globals;
 mod object;
+#[cfg(test)]
+mod pins;
 mod process;
 mod thread;
 mod trap;
@@ -54,7 +56,7 @@ pub(crate) const KERNEL_CODE_PAGES: u32 = 4;
 /// Nonpaged pool.
 pub(crate) const POOL: Va = Va(0xD000_0000);
 /// Bytes of pool address space.
-pub(crate) const POOL_SIZE: u32 = 0x80_0000;
+pub(crate) const POOL_SIZE: u32 = 0x40_0000;
 /// Kernel stacks: slots of 4000h bytes, of which the lowest page stays unmapped.
 pub(crate) const STACKS: Va = Va(0xD800_0000);
 /// Bytes from one stack slot to the next.

@@ -119,7 +119,7 @@ pub(crate) fn nt_continue(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
         }
         to_frame(f.m, from, frame)?;
         let area = ke::fpu::area(f.m, thread)?;
-        // Before the area is written the live state must not be lost to it: it is given up.
+        // A live state would be saved over the area later: it is given up.
         if ke::fpu::context_to_area(f.m, area, from)? {
             f.m.set(thread.tcb().npx_state(), npx::VALID)?;
             let old = ke::irql::raise(f.m, irql::DISPATCH)?;

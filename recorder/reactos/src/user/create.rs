@@ -4,7 +4,7 @@
 //! console and standard handles, and CSRSS. The header of the program's image asks for a stack of
 //! 64 KiB.
 
-use super::{Us, ntdll};
+use super::{kernel32, ntdll};
 use crate::{ReactOs, layout::*};
 use contract::{
     Flow, Frame, Status,
@@ -163,14 +163,14 @@ fn initialize(f: &mut Frame) -> Result<(), Fault> {
     f.m.zero(initial.0, 0x14)?;
     f.m.set(initial.stack_base(), stack_base)?;
     f.m.set(initial.stack_limit(), base)?;
-    let start = if first { Us::BaseProcessStart } else { Us::ThreadStartup };
+    let start = kernel32().symbol(if first { "BaseProcessStart" } else { "ThreadStartup" });
     let parameter = if first { PEB_BASE.0 } else { 0 };
     let top = f.block(TOP.0, TOP.1);
     for (index, value) in [DEADBEEF, program::symbol(program::ENTRY).0, parameter].into_iter().enumerate() {
         f.m.store(top.add(4 * index as u32), value)?;
     }
     let to = Context(f.block(CONTEXT.0, CONTEXT.1));
-    fill_context(f.m, to, start.at(), stack_base.sub(12))?;
+    fill_context(f.m, to, start, stack_base.sub(12))?;
     let (patches, count) = (Va(f.arg(2)?), f.arg(3)?);
     for index in 0..count.min(context::SIZE / 4) {
         let (offset, value): (u32, u32) =

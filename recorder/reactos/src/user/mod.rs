@@ -20,8 +20,6 @@ routines! {
     pub(crate) enum Us for ReactOs; at 0x7C80_1000 {
         CreateProcess(1)[4] => create::create_process,
         CreateThread(6)[205] => create::create_thread,
-        BaseProcessStart(2)[2] => thread::base_process_start,
-        ThreadStartup(2)[2] => thread::thread_startup,
         BaseExceptionHandler(3)[0] => exception::base_handler,
         KiUserExceptionDispatcher(2)[0] => exception::dispatcher,
         ExitProcess(1)[0] => thread::exit_process,

@@ -52,8 +52,26 @@ fn assemble_ntdll() -> Result<Code, AssembleError> {
     s.finish()
 }
 
+/// A start routine of two parameters (10.1, 10.2): an exception frame, the call, and the way out with
+/// what it returned. Executed code, because a thread whose SegCs is 8 gets here in ring 0.
+fn start(s: &mut Stubs, name: &'static str, leave: Us) -> Result<(), AssembleError> {
+    s.place(name)?;
+    s.asm.push(ebp)?;
+    s.asm.mov(ebp, esp)?;
+    s.asm.push(Us::BaseExceptionHandler.at().0 as i32)?;
+    s.asm.push(dword_ptr(0u32).fs())?;
+    s.asm.mov(dword_ptr(0u32).fs(), esp)?;
+    s.asm.push(dword_ptr(ebp + 0x0C))?;
+    s.asm.call(dword_ptr(ebp + 0x08))?;
+    s.asm.push(eax)?;
+    s.asm.call(u64::from(leave.at().0))?;
+    s.asm.int3()
+}
+
 fn assemble_kernel32() -> Result<Code, AssembleError> {
     let mut s = Stubs::new(KERNEL32);
+    start(&mut s, "BaseProcessStart", Us::ExitProcess)?;
+    start(&mut s, "ThreadStartup", Us::ExitThread)?;
     // The user stack is about to be freed: the rest runs at the end of TEB.StaticUnicodeBuffer.
     s.place("RtlRosExitUserThread")?;
     s.asm.mov(eax, dword_ptr(esp + 4))?;

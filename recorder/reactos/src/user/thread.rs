@@ -1,9 +1,9 @@
-//! Where threads start and how they leave, in user mode (reactos.md 10.1, 10.2, 10.4, 10.5).
+//! How threads leave, in user mode (reactos.md 10.4, 10.5).
 
 use super::{Us, create::service, kernel32};
 use crate::{ReactOs, layout::*};
 use contract::{Flow, Frame, Status};
-use guest::{Read, Va, Write};
+use guest::{Read, Va};
 use machine::{Fault, Machine, Seg};
 
 const CURRENT_PROCESS: u32 = 0xFFFF_FFFF;
@@ -14,41 +14,6 @@ const RELEASE: u32 = 0x8000;
 /// The current TEB, as FS finds it.
 pub(super) fn teb(m: &Machine) -> Teb {
     Teb(Va(m.cpu.seg(Seg::Fs).base))
-}
-
-/// Puts an exception frame in locals 0 and 1 at the head of the thread's list.
-fn register_frame(f: &mut Frame) -> Result<(), Fault> {
-    let teb = teb(f.m);
-    let previous = f.m.get(teb.exception_list())?;
-    let record = f.block(0, 2);
-    f.m.store(record, previous)?;
-    f.m.store(record.add(4), Us::BaseExceptionHandler.at())?;
-    f.m.set(teb.exception_list(), record.0)
-}
-
-/// BaseProcessStart(Entry, Parameter).
-pub(crate) fn base_process_start(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
-    start(f, Us::ExitProcess)
-}
-
-/// ThreadStartup(Start, Parameter).
-pub(crate) fn thread_startup(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
-    start(f, Us::ExitThread)
-}
-
-/// Calls the start address with its parameter, and leaves with what it returns.
-fn start(f: &mut Frame, leave: Us) -> Result<Flow, Fault> {
-    match f.stage {
-        0 => {
-            register_frame(f)?;
-            let (entry, parameter) = (Va(f.arg(0)?), f.arg(1)?);
-            f.call(entry, &[parameter], 1)
-        }
-        _ => {
-            let status = f.result();
-            f.call(leave.at(), &[status], 2)
-        }
-    }
 }
 
 /// ExitProcess(ExitCode) (10.4). The message to CSRSS (step 2) is left out with CSRSS: its reply is

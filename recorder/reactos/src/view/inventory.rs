@@ -22,6 +22,11 @@ pub(crate) fn all(m: &Machine) -> Vec<(String, u32)> {
         let stacks = used.iter().filter(|slot| **slot != 0).count() as u32;
         total.insert("kernel stacks".to_owned(), stacks);
     }
+    let mut bitmap = [0; PHYSICAL_PAGES as usize / 8];
+    if p.bytes(PAGE_BITMAP, &mut bitmap).is_ok() {
+        let pages = bitmap.iter().map(|byte| byte.count_ones()).sum();
+        total.insert("physical pages".to_owned(), pages);
+    }
     let mut found: Vec<_> = counts.into_iter().chain(total).collect();
     let processes = super::processes(m);
     found.push(("processes".to_owned(), processes.len() as u32));

@@ -84,7 +84,7 @@ fn stand(m: &Machine, thread: EThread) -> Option<Resume> {
 fn is_in_suspend_routine(m: &Machine, thread: EThread) -> bool {
     let routine = Ke::PiSuspendThreadNormalRoutine.at().0;
     let inside = |eip: u32| (routine..routine + STAGES).contains(&eip);
-    let is_entry = |eip: u32| (Ke::BASE..Ke::END).contains(&eip) && eip % STAGES == 0;
+    let is_entry = |eip: u32| (Ke::BASE..Ke::END).contains(&eip) && eip.is_multiple_of(STAGES);
     let Some(at) = stand(m, thread) else { return false };
     if at.user {
         return false;

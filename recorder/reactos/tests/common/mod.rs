@@ -10,6 +10,8 @@ pub struct Driver {
     pub m: Machine,
     /// Instructions between forced clock interrupts; none for rotation only.
     pub period: Option<u64>,
+    /// An instant after which one interrupt comes.
+    pub after: Option<u64>,
     due: u64,
     serving: bool,
     pub named: Vec<Named>,
@@ -49,14 +51,31 @@ impl Driver {
 
     /// A driver of a machine as it is.
     pub fn new(kernel: ReactOs, m: Machine) -> Driver {
-        Driver { kernel, m, period: None, due: 0, serving: false, named: Vec::new(), trace: Vec::new() }
+        Driver {
+            kernel,
+            m,
+            period: None,
+            after: None,
+            due: 0,
+            serving: false,
+            named: Vec::new(),
+            trace: Vec::new(),
+        }
     }
 
     /// Runs `budget` instructions; false when the processor halted before.
     pub fn run(&mut self, budget: u64) -> bool {
         let end = self.m.retired + budget;
         while self.m.retired < end {
-            let left = end - self.m.retired;
+            let mut left = end - self.m.retired;
+            if let Some(after) = self.after {
+                if self.m.retired >= after {
+                    self.after = None;
+                    self.interrupt();
+                } else {
+                    left = left.min(after - self.m.retired);
+                }
+            }
             let slice =
                 self.period.map_or(left, |_| left.min(self.due.saturating_sub(self.m.retired).max(1)));
             match self.m.run(&Until::budget(slice)) {
