@@ -1,6 +1,6 @@
 //! What lies behind a difference: private detail of the kernels, shown and never compared.
 
-use contract::{Kernel, Resume, ThreadStatus, program};
+use contract::{Kernel, Resume, ThreadStatus};
 use machine::{Machine, PAGE, Va};
 use recorder::Recording;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
@@ -75,17 +75,9 @@ fn side_by_side(heads: (&str, &str), rows: &[(&str, &str)]) -> String {
     text
 }
 
-/// An address as a person reads it: the program's symbols, then the kernel's.
+/// An address as a person reads it: by its symbol, or by its digits where there is none.
 pub fn symbol(kernel: &dyn Kernel, at: Va) -> String {
-    if at.page() != program::CODE {
-        return kernel.image().symbolize(at);
-    }
-    let below = program::code().symbols.iter().filter(|(_, address)| *address <= at);
-    match below.max_by_key(|(_, address)| address.0) {
-        Some((name, address)) if *address == at => (*name).to_owned(),
-        Some((name, address)) => format!("{name}+{:X}", at.0 - address.0),
-        None => at.to_string(),
-    }
+    recorder::symbol(kernel, at).unwrap_or_else(|| at.to_string())
 }
 
 /// A thread's stack, innermost first: a line for each frame, first those of ring 0.

@@ -1,8 +1,8 @@
 //! Verifies, compares and explains recordings; and the program `tandem`, which does so for users.
 //!
-//! - [`corpus`] finds cases, [`compare`] records one on two kernels, [`judge`] measures the outcome by
+//! - [`corpus`] finds cases, [`compare()`] records one on two kernels, [`judge()`] measures the outcome by
 //!   what the case and its golden say, [`json`] writes it for programs.
-//! - [`verify`] runs a recording's inputs again and names the first event and the first instruction
+//! - [`verify()`] runs a recording's inputs again and names the first event and the first instruction
 //!   that differ.
 //! - [`explain`] shows what lies behind: call traces side by side, stacks walked with symbols;
 //!   [`fields`] names the fields in which two machines differ.
