@@ -30,8 +30,8 @@ pub const APC: &str = "apc";
 
 /// The program's code, assembled for [`CODE`].
 ///
-/// Symbols besides the constants above, each ending in [`PARK`] if it ends: `read` (MOV EAX,[ECX]),
-/// `write` (MOV [ECX],EAX), `execute` (JMP ECX), `divide` (DIV by zero), `breakpoint` (INT3),
+/// Symbols besides the constants above, each ending in [`PARK`] if it ends: `read` (`MOV EAX,[ECX]`),
+/// `write` (`MOV [ECX],EAX`), `execute` (JMP ECX), `divide` (DIV by zero), `breakpoint` (INT3),
 /// `undefined` (UD2), `privileged` (HLT), `fnstcw` (EAX = the control word), `fldcw` (control word =
 /// EAX, EAX = 0), `fld1` (push 1.0, EAX = 0).
 pub fn code() -> &'static Code {
