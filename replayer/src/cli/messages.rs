@@ -56,7 +56,7 @@ impl<'a> Messages<'a> {
     pub(super) fn begin(&mut self, count: usize) {
         if self.terminal {
             let bar = ProgressBar::with_draw_target(Some(count as u64), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}");
+            let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {wide_msg}");
             self.bar = Some(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())));
         }
     }
