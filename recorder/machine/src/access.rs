@@ -25,7 +25,7 @@ pub(crate) enum Target {
 }
 
 /// The linear address of `len` bytes at `offset` in a segment, if the segment allows the access.
-#[inline]
+#[inline(always)]
 pub(crate) fn within(segment: &Segment, offset: u32, len: u32, access: Access) -> Option<Va> {
     let attributes = segment.attributes;
     let code = attributes & attribute::CODE != 0;
@@ -53,7 +53,7 @@ pub(crate) fn within(segment: &Segment, offset: u32, len: u32, access: Access) -
 
 impl Machine {
     /// Allows an access to linear memory.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn span(&mut self, at: Va, len: u32, access: Access, user: bool) -> Result<Span, Fault> {
         let split = PAGE - at.offset();
         let first = self.translate(at, access, user)?;
@@ -62,7 +62,7 @@ impl Machine {
     }
 
     /// Allows an access of an instruction, through a segment register and at the current privilege.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn reach(&mut self, seg: Seg, offset: u32, len: u32, access: Access) -> Result<Span, Trap> {
         let Some(at) = within(self.cpu.seg(seg), offset, len, access) else {
             return Err(if seg == Seg::Ss { Trap::Stack(0) } else { Trap::General(0) });
@@ -86,7 +86,7 @@ impl Machine {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&self, span: Span, width: Width) -> u32 {
         if span.split >= width.bytes() {
             match width {
@@ -101,7 +101,7 @@ impl Machine {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put(&mut self, span: Span, width: Width, value: u32) {
         let raw = value.to_le_bytes();
         if span.split >= width.bytes() {
@@ -216,7 +216,7 @@ impl Machine {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn value_of(&self, target: Target, width: Width) -> u32 {
         match target {
             Target::Register(Place::High(reg)) => self.cpu.reg(reg) >> 8 & 0xFF,
@@ -226,7 +226,7 @@ impl Machine {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn set(&mut self, target: Target, width: Width, value: u32) {
         match target {
             Target::Register(Place::High(reg)) => {

@@ -91,20 +91,20 @@ impl Machine {
             Op::Enter(width, size, level) => self.enter(*width, *size, *level)?,
             Op::Leave(width) => self.leave(*width)?,
 
-            Op::Jump(width, target) => self.jump(*width, *target)?,
+            Op::Jump(width, distance) => self.branch(*width, *distance)?,
             Op::JumpTo(width, place) => {
                 let target = self.read_place(*width, place)?;
                 self.jump(*width, target)?;
             }
-            Op::JumpIf(condition, width, target) => {
+            Op::JumpIf(condition, width, distance) => {
                 if self.meets(*condition) {
-                    self.jump(*width, *target)?;
+                    self.branch(*width, *distance)?;
                 }
             }
-            Op::Loop { kind, counter, width, target } => {
-                self.repeat_loop(*kind, *counter, *width, *target)?
+            Op::Loop { kind, counter, width, distance } => {
+                self.repeat_loop(*kind, *counter, *width, *distance)?
             }
-            Op::Call(width, target) => self.call(*width, *target)?,
+            Op::Call(width, distance) => self.call(*width, self.cpu.eip.wrapping_add(*distance))?,
             Op::CallTo(width, place) => {
                 let target = self.read_place(*width, place)?;
                 self.call(*width, target)?;

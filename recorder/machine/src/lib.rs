@@ -7,9 +7,11 @@
 
 mod access;
 mod address;
+mod cache;
 mod debug;
 mod execute;
 mod fault;
+mod fetch;
 mod flags;
 mod float;
 pub mod image;

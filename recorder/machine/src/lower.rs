@@ -22,16 +22,21 @@ pub(crate) struct Lowered {
 /// The longest instruction, in bytes.
 pub(crate) const LONGEST: usize = 15;
 
-/// Decodes the instruction at the start of `bytes`, for offset `eip` in a code segment of 16 or 32
-/// bits. None: there are too few bytes.
-pub(crate) fn lower(bytes: &[u8], eip: u32, wide: bool) -> Option<Lowered> {
+/// Decodes the instruction at the start of `bytes`, in a code segment of 16 or 32 bits. The result
+/// does not depend on where the instruction is: a page may be mapped in several places. None: there
+/// are too few bytes.
+pub(crate) fn lower(bytes: &[u8], wide: bool) -> Option<Lowered> {
     let bits = if wide { 32 } else { 16 };
-    let mut decoder = Decoder::with_ip(bits, bytes, u64::from(eip), DecoderOptions::NONE);
+    let mut decoder = Decoder::new(bits, bytes, DecoderOptions::NONE);
     let instruction = decoder.decode();
     match decoder.last_error() {
         DecoderError::None => Some(Lowered { op: op(&instruction), len: instruction.len() as u8 }),
-        DecoderError::NoMoreBytes if bytes.len() < LONGEST => None,
-        DecoderError::NoMoreBytes => Some(Lowered { op: Op::TooLong, len: LONGEST as u8 }),
+        DecoderError::NoMoreBytes => None,
+        // The decoder takes fifteen bytes at most and calls what wants more invalid. Only prefixes can
+        // make an instruction so long, so that one of them can be left out to ask again.
+        _ if instruction.len() == LONGEST && lower(&bytes[1..LONGEST], wide).is_none() => {
+            Some(Lowered { op: Op::TooLong, len: LONGEST as u8 })
+        }
         _ => Some(Lowered { op: Op::Undefined, len: 1 }),
     }
 }

@@ -81,6 +81,12 @@ impl Machine {
         }
     }
 
+    /// Whether translations and decoded instructions are remembered, which changes nothing but the
+    /// speed. A machine is made so; without it, it is the reference that the memory is tested against.
+    pub fn set_caching(&mut self, on: bool) {
+        self.memory.cache = crate::cache::Cache::new(on);
+    }
+
     /// Reads linear memory at the current privilege, as an instruction would.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! A copy shares every page with its original until one of them writes to it, and pages hang in
 //! groups, so that making a copy touches one counter a group and not one a page.
 
+use crate::cache::Cache;
 use crate::{PAGE, Pa};
 use std::sync::Arc;
 
@@ -19,13 +20,14 @@ type Group = [Option<Arc<Page>>; GROUP];
 pub struct Memory {
     groups: Vec<Arc<Group>>,
     pages: u32,
+    pub(crate) cache: Cache,
 }
 
 impl Memory {
     /// Memory of `pages` zeroed pages.
     pub fn new(pages: u32) -> Memory {
         let empty: Arc<Group> = Arc::new([const { None }; GROUP]);
-        Memory { groups: vec![empty; (pages as usize).div_ceil(GROUP)], pages }
+        Memory { groups: vec![empty; (pages as usize).div_ceil(GROUP)], pages, cache: Cache::default() }
     }
 
     /// How many pages there are.
@@ -44,6 +46,9 @@ impl Memory {
     pub fn page_mut(&mut self, frame: u32) -> Option<&mut Page> {
         if frame >= self.pages {
             return None;
+        }
+        if self.cache.is_marked(frame) {
+            self.cache.written(frame);
         }
         let group = Arc::make_mut(&mut self.groups[frame as usize / GROUP]);
         let page = group[frame as usize % GROUP].get_or_insert_with(|| Arc::new([0; PAGE as usize]));
@@ -89,6 +94,11 @@ impl Memory {
     /// Writes an aligned little-endian doubleword.
     pub fn write_u32(&mut self, at: Pa, value: u32) {
         self.write(at, &value.to_le_bytes());
+    }
+
+    /// Remembers a decoded instruction whose bytes lie in one page.
+    pub(crate) fn keep_instruction(&mut self, at: Pa, lowered: crate::lower::Lowered) {
+        self.cache.keep_instruction(at, lowered, self.pages);
     }
 
     /// The frames whose contents differ, in ascending order. Shared pages cost one comparison of

@@ -338,6 +338,7 @@ pub(crate) enum Op {
     Enter(Width, u16, u8),
     Leave(Width),
 
+    /// Near branches carry their distance from the next instruction.
     Jump(Width, u32),
     JumpTo(Width, Place),
     JumpIf(Condition, Width, u32),
@@ -345,7 +346,7 @@ pub(crate) enum Op {
         kind: Loop,
         counter: Width,
         width: Width,
-        target: u32,
+        distance: u32,
     },
     Call(Width, u32),
     CallTo(Width, Place),

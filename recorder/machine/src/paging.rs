@@ -22,10 +22,19 @@ impl Machine {
     ///
     /// # Errors
     /// The page fault that the processor would raise; nothing is changed then.
+    #[inline]
     pub fn translate(&mut self, at: Va, access: Access, user: bool) -> Result<Pa, Fault> {
         if self.cpu.cr0 & control::PG == 0 {
             return Ok(Pa(at.0));
         }
+        let registers = (self.cpu.cr3, self.cpu.cr0 & control::WP);
+        match self.memory.cache.translation(registers, at, user, access == Access::Write) {
+            Some(frame) => Ok(Pa(frame << 12 | at.offset())),
+            None => self.translate_by_tables(at, access, user),
+        }
+    }
+
+    fn translate_by_tables(&mut self, at: Va, access: Access, user: bool) -> Result<Pa, Fault> {
         let walk = self.walk(self.cpu.cr3, at, access, user)?;
         let dirty = if access == Access::Write { DIRTY } else { 0 };
         for ((place, entry), bits) in [(walk.directory, ACCESSED), (walk.table, ACCESSED | dirty)] {
@@ -33,6 +42,10 @@ impl Machine {
                 self.memory.write_u32(place, entry | bits);
             }
         }
+        let registers = (self.cpu.cr3, self.cpu.cr0 & control::WP);
+        let kind = (user, access == Access::Write);
+        let tables = ([walk.directory.0, walk.table.0], self.memory.pages());
+        self.memory.cache.keep_translation(registers, at, kind, walk.to, tables);
         Ok(walk.to)
     }
 

@@ -3,13 +3,12 @@
 //! Everything that can happen happens at a boundary between two instructions, in a fixed order, so
 //! that a run cut in pieces does the same as a run in one.
 
-use crate::debug::{ENABLED, STEPPED};
-use crate::lower::{LONGEST, Lowered, lower};
+use crate::debug::STEPPED;
+use crate::fetch::Cursor;
+use crate::lower::Lowered;
 use crate::op::Op;
 use crate::registers::flags;
-use crate::segment::attribute;
-use crate::trap::Exit;
-use crate::{Access, Machine, PAGE, Seg, Stop, Trap, Until, Va};
+use crate::{Access, Machine, Seg, Stop, Trap, Until};
 
 /// What lives no longer than an instruction, or can be made again from the machine: not state.
 #[derive(Debug, Default)]
@@ -71,7 +70,7 @@ impl Machine {
             return Err(Stop::Halted);
         }
         if !self.stop_at_gate()? {
-            self.attempt()?;
+            self.attempt(&mut Cursor::default())?;
         }
         Ok(())
     }
@@ -82,6 +81,7 @@ impl Machine {
         }
         let end = self.retired.saturating_add(until.budget);
         let mut deliveries = 0;
+        let mut cursor = Cursor::default();
         // Where a breakpoint does not stop: at the run's first instruction, and inside a repeated one.
         let mut passed = Some(self.cpu.next());
         loop {
@@ -109,7 +109,7 @@ impl Machine {
                 return Err(Stop::Budget);
             }
             let cpl = self.cpu.cpl();
-            match self.attempt()? {
+            match self.attempt(&mut cursor)? {
                 Attempt::Retired => deliveries = 0,
                 Attempt::Delivered => deliveries += 1,
             }
@@ -123,20 +123,35 @@ impl Machine {
     }
 
     /// Takes the pending external interrupt, if there is one and it may be taken.
+    #[inline(always)]
     fn take_interrupt(&mut self) -> Result<bool, Stop> {
-        let Some(vector) = self.cpu.interrupt else { return Ok(false) };
+        match self.cpu.interrupt {
+            None => Ok(false),
+            Some(vector) => self.take_vector(vector),
+        }
+    }
+
+    fn take_vector(&mut self, vector: u8) -> Result<bool, Stop> {
         if !self.cpu.flag(flags::IF) || self.cpu.shadow {
             return Ok(false);
         }
-        self.cpu.interrupt = None;
-        self.cpu.halted = false;
         self.deliver_external(vector)?;
+        self.cpu.interrupt = None;
         Ok(true)
     }
 
     /// Stops if EIP is at a native routine. When the routine's address cannot be fetched from, the
     /// page fault is delivered instead, which is what `true` says.
+    #[inline(always)]
     fn stop_at_gate(&mut self) -> Result<bool, Stop> {
+        let at = self.cpu.next().0;
+        if self.gates.kernel.contains(&at) || self.gates.user.contains(&at) {
+            return self.stop_in_ring();
+        }
+        Ok(false)
+    }
+
+    fn stop_in_ring(&mut self) -> Result<bool, Stop> {
         let at = self.cpu.next();
         let gate = match self.cpu.cpl() {
             0 => self.gates.kernel.contains(&at.0),
@@ -153,48 +168,39 @@ impl Machine {
     }
 
     /// Executes the instruction at EIP, or delivers the exception that it raises.
-    fn attempt(&mut self) -> Result<Attempt, Stop> {
+    #[inline]
+    fn attempt(&mut self, cursor: &mut Cursor) -> Result<Attempt, Stop> {
         let here = self.cpu.eip;
         let before = self.cpu.eflags;
         let shadow = std::mem::take(&mut self.cpu.shadow);
-        self.transient.hits = 0;
-        self.transient.here = here;
-        match self.fetch_and_execute(here) {
-            Ok(op) => {
-                self.retired += 1;
-                if before & flags::TF != 0 || self.transient.hits != 0 {
-                    self.debug_trap(&op, before)?;
-                }
-                Ok(Attempt::Retired)
-            }
-            Err(exit) => {
-                self.cpu.eip = here;
-                self.cpu.eflags |= before & flags::RF;
-                match self.failed(exit).and_then(|trap| self.raise(trap)) {
-                    Ok(()) => Ok(Attempt::Delivered),
-                    Err(stop) => {
-                        self.cpu.shadow = shadow;
-                        Err(stop)
+        self.transient = Transient { hits: 0, here };
+        let failed = match self.fetch(cursor) {
+            Ok(Lowered { op, len }) => {
+                // RF holds for one instruction. IRET and repetition set it anew.
+                self.cpu.eflags &= !flags::RF;
+                self.cpu.eip = here.wrapping_add(u32::from(*len));
+                match self.execute(op, here) {
+                    Ok(()) => {
+                        self.retired += 1;
+                        if before & flags::TF != 0 || self.transient.hits != 0 {
+                            self.debug_trap(op, before)?;
+                        }
+                        return Ok(Attempt::Retired);
                     }
+                    Err(exit) => exit,
                 }
             }
-        }
-    }
-
-    fn fetch_and_execute(&mut self, here: u32) -> Result<Op, Exit> {
-        if self.cpu.dr[7] & ENABLED != 0 && !self.cpu.flag(flags::RF) {
-            let hits = self.instruction_breakpoints(self.cpu.next());
-            if hits != 0 {
-                self.cpu.dr[6] |= hits;
-                return Err(Trap::Debug.into());
+            Err(trap) => trap.into(),
+        };
+        self.cpu.eip = here;
+        self.cpu.eflags |= before & flags::RF;
+        match self.failed(failed).and_then(|trap| self.raise(trap)) {
+            Ok(()) => Ok(Attempt::Delivered),
+            Err(stop) => {
+                self.cpu.shadow = shadow;
+                Err(stop)
             }
         }
-        let Lowered { op, len } = self.fetch()?;
-        // RF holds for one instruction. IRET and repetition set it anew.
-        self.cpu.eflags &= !flags::RF;
-        self.cpu.eip = here.wrapping_add(u32::from(len));
-        self.execute(&op, here)?;
-        Ok(op)
     }
 
     /// Delivers the debug traps that follow an instruction: single step and data breakpoints.
@@ -209,37 +215,5 @@ impl Machine {
         }
         self.cpu.dr[6] |= bits;
         self.deliver(Trap::Debug)
-    }
-
-    /// Fetches and lowers the instruction at EIP.
-    fn fetch(&mut self) -> Result<Lowered, Trap> {
-        let cs = *self.cpu.seg(Seg::Cs);
-        let eip = self.cpu.eip;
-        if eip > cs.limit {
-            return Err(Trap::General(0));
-        }
-        let wide = cs.attributes & attribute::BIG != 0;
-        let user = self.cpu.cpl() == 3;
-        let at = Va(cs.base.wrapping_add(eip));
-        let in_segment = (cs.limit - eip).saturating_add(1);
-        let from = self.translate(at, Access::Execute, user)?;
-        let in_page = PAGE - at.offset();
-        let mut bytes = [0; LONGEST];
-        let available = in_segment.min(LONGEST as u32);
-        let head = available.min(in_page) as usize;
-        self.memory.read(from, &mut bytes[..head]);
-        if let Some(lowered) = lower(&bytes[..head], eip, wide) {
-            return Ok(lowered);
-        }
-        let available = available as usize;
-        if available > head {
-            let from = self.translate(at.add(in_page), Access::Execute, user)?;
-            self.memory.read(from, &mut bytes[head..available]);
-            if let Some(lowered) = lower(&bytes[..available], eip, wide) {
-                return Ok(lowered);
-            }
-        }
-        // Only the end of the segment cuts an instruction short of fifteen bytes.
-        Err(Trap::General(0))
     }
 }

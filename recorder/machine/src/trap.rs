@@ -228,6 +228,7 @@ impl Machine {
         let cleared = flags::TF | flags::NT | flags::RF | flags::VM | if masks { flags::IF } else { 0 };
         self.cpu.eflags &= !cleared;
         self.cpu.shadow = false;
+        self.cpu.halted = false;
         Ok(())
     }
 
@@ -340,6 +341,11 @@ impl Machine {
                 self.put(span, width, *value);
             }
         }
+        if self.cpu.dr[7] & crate::debug::ENABLED != 0
+            && let Some(at) = within(stack, low, total, Access::Write)
+        {
+            self.watch(at, total, Access::Write);
+        }
         Ok(esp & !mask | low)
     }
 
@@ -347,7 +353,7 @@ impl Machine {
     /// CR2 is set and the guest's handler is entered through the IDT.
     ///
     /// # Errors
-    /// [`Stop::Shutdown`] when not even a double fault can be delivered.
+    /// As of [`Machine::raise`].
     pub fn page_fault(&mut self, fault: Fault) -> Result<(), Stop> {
         self.raise(Trap::Page(fault))
     }
@@ -355,7 +361,8 @@ impl Machine {
     /// Delivers an exception as if the instruction at EIP had raised it.
     ///
     /// # Errors
-    /// [`Stop::Shutdown`] when not even a double fault can be delivered.
+    /// [`Stop::Shutdown`] when not even a double fault can be delivered, and [`Stop::Unsupported`] when
+    /// the way to the handler is one that this machine does not go.
     pub fn raise(&mut self, trap: Trap) -> Result<(), Stop> {
         let before = self.cpu.eflags;
         // RF in the frame lets the instruction be executed again without meeting its breakpoint. The

@@ -19,6 +19,12 @@ impl Machine {
         Ok(())
     }
 
+    /// Jumps by a distance from the next instruction.
+    #[inline]
+    pub(super) fn branch(&mut self, width: Width, distance: u32) -> Result<(), Trap> {
+        self.jump(width, self.cpu.eip.wrapping_add(distance))
+    }
+
     #[inline]
     pub(super) fn call(&mut self, width: Width, target: u32) -> Result<(), Trap> {
         let target = self.branch_target(width, target)?;
@@ -40,11 +46,11 @@ impl Machine {
         kind: Loop,
         counter: Width,
         width: Width,
-        target: u32,
+        distance: u32,
     ) -> Result<(), Trap> {
         let count = self.register(counter, Reg::Ecx);
         if kind == Loop::CounterZero {
-            return if count == 0 { self.jump(width, target) } else { Ok(()) };
+            return if count == 0 { self.branch(width, distance) } else { Ok(()) };
         }
         let count = count.wrapping_sub(1) & counter.mask();
         let zero = self.cpu.flag(ZF);
@@ -54,7 +60,7 @@ impl Machine {
             Loop::Always | Loop::CounterZero => true,
         };
         if count != 0 && again {
-            self.jump(width, target)?;
+            self.branch(width, distance)?;
         }
         self.set_register(counter, Reg::Ecx, count);
         Ok(())

@@ -1,6 +1,6 @@
 //! Lowering of what moves the stack pointer, the instruction pointer, or strings.
 
-use super::operand::{address, branch, condition, direct, place, register, seg, value, width};
+use super::operand::{address, branch, condition, direct, distance, place, register, seg, value, width};
 use crate::Seg;
 use crate::op::*;
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
@@ -9,7 +9,7 @@ pub(super) fn stack_or_control(i: &Instruction) -> Option<Op> {
     use Code as C;
     use Mnemonic as M;
     let size = || if i.stack_pointer_increment() % 4 == 0 { Width::Dword } else { Width::Word };
-    let near = |kind: fn(Width, u32) -> Op| kind(branch(i), i.near_branch_target() as u32);
+    let near = |kind: fn(Width, u32) -> Op| kind(branch(i), distance(i));
     let ret = |short: bool, kind: fn(Width, u16) -> Op| {
         kind(
             if short { Width::Word } else { Width::Dword },
@@ -21,7 +21,7 @@ pub(super) fn stack_or_control(i: &Instruction) -> Option<Op> {
         kind,
         counter: short_if(short_counter),
         width: branch(i),
-        target: i.near_branch_target() as u32,
+        distance: distance(i),
     };
     Some(match i.mnemonic() {
         M::Push => match (i.op0_kind(), seg(i.op0_register())) {
@@ -75,7 +75,7 @@ pub(super) fn stack_or_control(i: &Instruction) -> Option<Op> {
         M::Loop => repeat(Loop::Always, matches!(i.code(), C::Loop_rel8_16_CX | C::Loop_rel8_32_CX)),
         M::Loope => repeat(Loop::Equal, matches!(i.code(), C::Loope_rel8_16_CX | C::Loope_rel8_32_CX)),
         M::Loopne => repeat(Loop::NotEqual, matches!(i.code(), C::Loopne_rel8_16_CX | C::Loopne_rel8_32_CX)),
-        _ if i.is_jcc_short_or_near() => Op::JumpIf(condition(i), branch(i), i.near_branch_target() as u32),
+        _ if i.is_jcc_short_or_near() => Op::JumpIf(condition(i), branch(i), distance(i)),
         _ => return None,
     })
 }

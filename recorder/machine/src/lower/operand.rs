@@ -92,6 +92,11 @@ pub(super) fn branch(i: &Instruction) -> Width {
     }
 }
 
+/// How far a near branch goes, from the next instruction; it was decoded as if at address zero.
+pub(super) fn distance(i: &Instruction) -> u32 {
+    (i.near_branch_target() as u32).wrapping_sub(i.len() as u32)
+}
+
 pub(super) fn direct(i: &Instruction) -> Far {
     let offset = if i.op0_kind() == OpKind::FarBranch16 { i.far_branch16().into() } else { i.far_branch32() };
     Far::Direct { selector: i.far_branch_selector(), offset }
