@@ -1,0 +1,101 @@
+//! Exceptions (reactos.md 1.5, 6.3, 10.1).
+//!
+//! The sheet describes what becomes of an exception, not the dispatcher. Simplified here: a fault in
+//! ring 3 goes to the program at once, with a record and a CONTEXT on its stack (first chance; no
+//! debugger exists to be asked). The statuses of the vectors are the usual ones.
+
+use crate::{ReactOs, layout::*, ps, routines::Ke, user};
+use contract::{Flow, Frame, Status, context};
+use guest::{Read, Va, Write};
+use machine::{Fault, Machine, registers::flags};
+
+/// Bytes in an EXCEPTION_RECORD.
+const RECORD: u32 = 0x50;
+
+/// KiTrapHandler(Vector, Frame).
+pub(crate) fn handler(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
+    if f.stage != 0 {
+        return Ok(Flow::Return(0));
+    }
+    let (vector, frame) = (f.arg(0)?, f.arg_ptr::<TrapFrame>(1)?);
+    if vector == 7 {
+        return f.call(Ke::KiHandleFpuFault.at(), &[], 1);
+    }
+    let (status, information) = exception(f.m, vector, frame)?;
+    let kernel = f.m.get(frame.cs())? & 3 == 0;
+    let eip = f.m.get(frame.eip())?;
+    let [first, second] = information.unwrap_or([0, 0]);
+    if kernel {
+        // No frame on the exception list handles it: a service's guard is Rust here (6.3).
+        let code = stop::KMODE_EXCEPTION_NOT_HANDLED;
+        return f.call(Ke::KeBugCheckEx.at(), &[code, status.0, eip, first, second], 1);
+    }
+    let count = if information.is_some() { 2 } else { 0 };
+    f.call(Ke::KiDispatchException.at(), &[frame.0.0, status.0, count, first, second], 1)
+}
+
+/// What an exception is called, and its two parameters if it has any.
+fn exception(m: &mut Machine, vector: u32, frame: TrapFrame) -> R<(Status, Option<[u32; 2]>)> {
+    const OVERFLOW: Status = Status(0xC000_0095);
+    const BOUNDS: Status = Status(0xC000_008C);
+    const FLOAT_INVALID: Status = Status(0xC000_0090);
+    Ok(match vector {
+        0 => (Status::INTEGER_DIVIDE_BY_ZERO, None),
+        1 => (Status::SINGLE_STEP, None),
+        3 => (Status::BREAKPOINT, None),
+        4 => (OVERFLOW, None),
+        5 => (BOUNDS, None),
+        6 => (Status::ILLEGAL_INSTRUCTION, None),
+        13 => (general_protection(m, frame)?, None),
+        14 => {
+            let write = m.get(frame.error_code())? >> 1 & 1;
+            (Status::ACCESS_VIOLATION, Some([write, m.get(frame.debug_pointer())?]))
+        }
+        16 | 19 => (FLOAT_INVALID, None),
+        17 => (Status::DATATYPE_MISALIGNMENT, None),
+        _ => (Status::ACCESS_VIOLATION, None),
+    })
+}
+
+/// #GP: a privileged instruction if the code there is one, else an access violation.
+fn general_protection(m: &mut Machine, frame: TrapFrame) -> R<Status> {
+    let mut code = [0; 2];
+    let eip = Va(m.get(frame.eip())?);
+    let readable = m.peek(m.cpu.cr3, eip, &mut code).is_ok();
+    let privileged = match code {
+        // HLT, CLI, STI, IN and OUT, INS and OUTS.
+        [0xF4 | 0xFA | 0xFB | 0xE4..=0xE7 | 0xEC..=0xEF | 0x6C..=0x6F, _] => true,
+        // Descriptor tables, CR and DR moves, CLTS, INVD, MSRs.
+        [0x0F, 0x00 | 0x01 | 0x06 | 0x08 | 0x09 | 0x20..=0x23 | 0x30..=0x33] => true,
+        _ => false,
+    };
+    Ok(if readable && privileged { Status::PRIVILEGED_INSTRUCTION } else { Status::ACCESS_VIOLATION })
+}
+
+/// KiDispatchException(Frame, Status, ParameterCount, Parameter1, Parameter2): a record and a CONTEXT
+/// on the user stack, unprobed as in 7.5, and on to KiUserExceptionDispatcher.
+pub(crate) fn dispatch(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
+    let frame: TrapFrame = f.arg_ptr(0)?;
+    let (status, count, first, second) = (f.arg(1)?, f.arg(2)?, f.arg(3)?, f.arg(4)?);
+    let at = Va(f.m.get(frame.esp())?).sub(context::SIZE);
+    f.m.zero(at, context::SIZE)?;
+    ps::context::from_frame(f.m, frame, context::Context(at), context::FULL)?;
+    f.m.set(context::Context(at).context_flags(), context::FULL)?;
+    let record = at.sub(RECORD);
+    f.m.zero(record, RECORD)?;
+    let eip = f.m.get(frame.eip())?;
+    let words = [status, 0, 0, eip, count, first, second];
+    for (index, value) in words.into_iter().enumerate() {
+        f.m.store(record.add(4 * index as u32), value)?;
+    }
+    // KiUserExceptionDispatcher(Record, Context), entered with a return address that is never used.
+    let esp = record.sub(12);
+    for (index, value) in [DEADBEEF, record.0, at.0].into_iter().enumerate() {
+        f.m.store(esp.add(4 * index as u32), value)?;
+    }
+    let eflags = f.m.get(frame.eflags())?;
+    f.m.set(frame.eflags(), eflags & !flags::TF)?;
+    f.m.set(frame.esp(), esp.0)?;
+    f.m.set(frame.eip(), user::Us::KiUserExceptionDispatcher.at().0)?;
+    Ok(Flow::Return(0))
+}

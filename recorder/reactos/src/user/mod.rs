@@ -1,0 +1,32 @@
+//! The system DLLs: what runs in ring 3 that is not the program.
+//!
+//! ntdll is executed code; kernel32's and the loader's C code are native routines on the user stack,
+//! in the pages behind kernel32's code.
+
+pub(crate) mod create;
+pub(crate) mod exception;
+pub(crate) mod loader;
+pub(crate) mod thread;
+
+mod ntdll;
+
+pub(crate) use ntdll::{kernel32, ntdll};
+
+use crate::ReactOs;
+use contract::routines;
+
+routines! {
+    /// The C routines of ntdll and kernel32.
+    pub(crate) enum Us for ReactOs; at 0x7C80_1000 {
+        CreateProcess(1)[4] => create::create_process,
+        CreateThread(6)[205] => create::create_thread,
+        BaseExceptionHandler(3)[0] => exception::base_handler,
+        KiUserExceptionDispatcher(2)[0] => exception::dispatcher,
+        ExitProcess(1)[0] => thread::exit_process,
+        ExitThread(1)[1] => thread::exit_thread,
+        LdrShutdownProcess(0)[0] => loader::shutdown,
+        LdrShutdownThread(0)[0] => loader::shutdown,
+        LdrpInit(4)[0] => loader::ldrp_init,
+        RtlRosExitUserThreadStage2(1)[2] => thread::exit_user_thread,
+    }
+}

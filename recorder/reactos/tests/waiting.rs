@@ -1,0 +1,297 @@
+//! Suspension, APCs, alerts and waits: reactos.md sections 7 and 8.
+
+mod common;
+
+use common::{Came, Driver, Made};
+use contract::program;
+use machine::Reg;
+use reactos::Variant;
+
+const PERIODS: [Option<u64>; 4] = [None, Some(37), Some(73), Some(127)];
+const FOREVER: [u32; 2] = [0, 0x8000_0000];
+
+fn app(driver: &mut Driver) -> (Made, Made, Made) {
+    let app = driver.process("app");
+    let main = driver.thread("main", app, 2, &[]);
+    let worker = driver.thread("worker", app, 0, &[]);
+    (app, main, worker)
+}
+
+fn sleep(driver: &mut Driver, process: Made, thread: Made, alertable: u32) {
+    driver.set_data(process.id, 0x40, &FOREVER);
+    let args = [alertable, program::DATA.0 + 0x40];
+    assert_eq!(driver.call(thread.id, "NtDelayExecution", &args), Came::Waits);
+}
+
+/// EAX of a thread that is parked again.
+fn eax(driver: &mut Driver, thread: Made) -> u32 {
+    driver.make_current(thread.id);
+    driver.m.cpu.reg(Reg::Eax)
+}
+
+fn apc(driver: &mut Driver, actor: Made, handle: u32) -> Came {
+    let routine = program::symbol(program::APC).0;
+    driver.call(actor.id, "NtQueueApcThread", &[handle, routine, 5, 0, 0])
+}
+
+fn state(driver: &Driver, index: usize) -> String {
+    driver.view().threads[index].state.clone()
+}
+
+#[test]
+fn created_suspended_spins_until_it_is_resumed() {
+    for period in PERIODS {
+        let mut driver = Driver::boot(Variant::Article, period);
+        let app = driver.process("app");
+        let main = driver.thread("main", app, 3, &[]);
+        assert_eq!(state(&driver, 0), "suspended");
+        assert_eq!(driver.view().threads[0].suspend_count, 1);
+        let before = driver.trace.len();
+        driver.rotate();
+        let waits = driver.trace[before..].iter().filter(|t| **t == ("KeWaitForSingleObject", 0)).count();
+        assert!(waits > 5, "it does not spin");
+        let (init, thread) = driver.init();
+        let previous = program::DATA.0 + 0x60;
+        assert_eq!(driver.call(thread, "NtResumeThread", &[main.handle, previous]), Came::Returned(0));
+        assert_eq!(driver.data(init, 0x60), 1);
+        assert_eq!(state(&driver, 0), "running");
+        driver.make_current(main.id);
+    }
+}
+
+#[test]
+fn a_suspended_thread_sleeps_unless_a_user_apc_is_queued() {
+    for period in PERIODS {
+        let mut driver = Driver::boot(Variant::Article, period);
+        let (_, _, worker) = app(&mut driver);
+        let (_, thread) = driver.init();
+        let init = Made { id: thread, handle: 0 };
+        for _ in 0..2 {
+            assert_eq!(driver.call(thread, "NtSuspendThread", &[worker.handle, 0]), Came::Returned(0));
+        }
+        assert_eq!(driver.view().threads[1].suspend_count, 2);
+        assert_eq!(state(&driver, 1), "suspended");
+        assert_eq!(apc(&mut driver, init, worker.handle), Came::Returned(0));
+        assert_eq!(state(&driver, 1), "suspended");
+        let before = driver.trace.len();
+        driver.rotate();
+        assert!(driver.trace[before..].contains(&("KeWaitForSingleObject", 1)), "it does not spin now");
+        for _ in 0..2 {
+            assert_eq!(driver.call(thread, "NtResumeThread", &[worker.handle, 0]), Came::Returned(0));
+        }
+        assert_eq!(state(&driver, 1), "running");
+        driver.make_current(worker.id);
+    }
+}
+
+#[test]
+fn a_thread_can_suspend_itself() {
+    for period in PERIODS {
+        let mut driver = Driver::boot(Variant::Article, period);
+        let (_, _, worker) = app(&mut driver);
+        assert_eq!(driver.call(worker.id, "NtSuspendThread", &[0xFFFF_FFFE, 0]), Came::Suspended);
+        let (_, thread) = driver.init();
+        assert_eq!(driver.call(thread, "NtResumeThread", &[worker.handle, 0]), Came::Returned(0));
+        assert_eq!(eax(&mut driver, worker), 0);
+    }
+}
+
+#[test]
+fn a_blocked_thread_finishes_its_wait_before_it_stops() {
+    for period in PERIODS {
+        let mut driver = Driver::boot(Variant::Article, period);
+        let (app, _, worker) = app(&mut driver);
+        let event = driver.object("NtCreateEvent", &[1, 0]);
+        let theirs = driver.give(app, event);
+        assert_eq!(driver.call(worker.id, "NtWaitForSingleObject", &[theirs, 0, 0]), Came::Waits);
+        let (init, thread) = driver.init();
+        assert_eq!(driver.call(thread, "NtSuspendThread", &[worker.handle, 0]), Came::Returned(0));
+        assert_eq!(state(&driver, 1), "waiting");
+        assert_eq!(driver.call(thread, "NtSetEvent", &[event, 0]), Came::Returned(0));
+        assert_eq!(state(&driver, 1), "suspended");
+        // The event was consumed.
+        let previous = program::DATA.0 + 0x60;
+        assert_eq!(driver.call(thread, "NtResetEvent", &[event, previous]), Came::Returned(0));
+        assert_eq!(driver.data(init, 0x60), 0);
+        assert_eq!(driver.call(thread, "NtResumeThread", &[worker.handle, 0]), Came::Returned(0));
+        assert_eq!(eax(&mut driver, worker), 0);
+    }
+}
+
+#[test]
+fn one_user_apc_runs_for_each_alertable_wait() {
+    for period in PERIODS {
+        let mut driver = Driver::boot(Variant::Article, period);
+        let (app, _, worker) = app(&mut driver);
+        let (_, thread) = driver.init();
+        let init = Made { id: thread, handle: 0 };
+        for _ in 0..2 {
+            assert_eq!(apc(&mut driver, init, worker.handle), Came::Returned(0));
+        }
+        // Queued before the wait: refused at once, and one of the two runs.
+        driver.set_data(app.id, 0x40, &FOREVER);
+        let args = [1, program::DATA.0 + 0x40];
+        assert_eq!(driver.call(worker.id, "NtDelayExecution", &args), Came::Returned(0xC0));
+        assert_eq!(driver.inventory("pool KAPC"), 1);
+        assert_eq!(driver.call(worker.id, "NtDelayExecution", &args), Came::Returned(0xC0));
+        assert_eq!(driver.inventory("pool KAPC"), 0);
+        sleep(&mut driver, app, worker, 1);
+        assert_eq!(apc(&mut driver, init, worker.handle), Came::Returned(0));
+        assert_eq!(eax(&mut driver, worker), 0xC0);
+        // A wait that is not alertable is left alone.
+        sleep(&mut driver, app, worker, 0);
+        assert_eq!(apc(&mut driver, init, worker.handle), Came::Returned(0));
+        assert_eq!(state(&driver, 1), "waiting");
+    }
+}
+
+#[test]
+fn alerts_are_lost_while_the_flag_of_creation_is_set() {
+    for period in PERIODS {
+        let mut driver = Driver::boot(Variant::Article, period);
+        let (app, _, worker) = app(&mut driver);
+        let (_, thread) = driver.init();
+        sleep(&mut driver, app, worker, 1);
+        assert_eq!(driver.call(thread, "NtAlertThread", &[worker.handle]), Came::Returned(0));
+        assert_eq!(state(&driver, 1), "waiting");
+    }
+    let mut driver = Driver::boot(Variant::Article, None);
+    let (app, _, worker) = app(&mut driver);
+    let (_, thread) = driver.init();
+    assert_eq!(driver.call(worker.id, "NtTestAlert", &[]), Came::Returned(0x101));
+    sleep(&mut driver, app, worker, 1);
+    assert_eq!(driver.call(thread, "NtAlertThread", &[worker.handle]), Came::Returned(0));
+    assert_eq!(eax(&mut driver, worker), 0x101);
+    // The flag stays: an alert posted before the wait is not seen, and a second one is lost.
+    sleep(&mut driver, app, worker, 1);
+    assert_eq!(driver.call(thread, "NtAlertThread", &[worker.handle]), Came::Returned(0));
+    assert_eq!(state(&driver, 1), "waiting");
+    assert_eq!(driver.call(thread, "NtAlertResumeThread", &[worker.handle, 0]), Came::Returned(0xC000_0002));
+}
+
+#[test]
+fn kernel_apcs_run_wherever_irql_falls() {
+    for period in PERIODS {
+        let mut driver = Driver::boot(Variant::Article, period);
+        let (app, _, worker) = app(&mut driver);
+        let (_, thread) = driver.init();
+        for kind in [0, 1] {
+            assert_eq!(driver.call(thread, "DriverQueueApc", &[worker.handle, kind]), Came::Returned(0));
+            assert_eq!(driver.inventory("pool DAPC"), 0, "kind {kind}");
+        }
+        sleep(&mut driver, app, worker, 0);
+        // A normal kernel APC does not wake a thread, and a special one queues behind it.
+        assert_eq!(driver.call(thread, "DriverQueueApc", &[worker.handle, 1]), Came::Returned(0));
+        assert_eq!(driver.inventory("pool DAPC"), 1);
+        assert_eq!(driver.call(thread, "DriverQueueApc", &[worker.handle, 0]), Came::Returned(0));
+        assert_eq!(driver.inventory("pool DAPC"), 0);
+        assert_eq!(state(&driver, 1), "waiting");
+    }
+}
+
+#[test]
+fn a_critical_region_holds_normal_apcs_and_what_is_behind_them() {
+    for period in PERIODS {
+        let mut driver = Driver::boot(Variant::Article, period);
+        let (_, _, worker) = app(&mut driver);
+        let (_, thread) = driver.init();
+        assert_eq!(driver.call(worker.id, "DriverEnterCriticalRegion", &[]), Came::Returned(0));
+        for kind in [1, 0, 2] {
+            assert_eq!(driver.call(thread, "DriverQueueApc", &[worker.handle, kind]), Came::Returned(0));
+        }
+        assert_eq!(driver.inventory("pool DAPC"), 3);
+        assert_eq!(driver.call(worker.id, "DriverLeaveCriticalRegion", &[]), Came::Returned(0));
+        assert_eq!(driver.inventory("pool DAPC"), 1);
+    }
+}
+
+#[test]
+fn waits_on_several_objects_end_with_the_first_or_with_all() {
+    for period in PERIODS {
+        let mut driver = Driver::boot(Variant::Article, period);
+        let (app, main, worker) = app(&mut driver);
+        let handles: Vec<u32> = (0..5)
+            .map(|_| {
+                let event = driver.object("NtCreateEvent", &[1, 0]);
+                driver.give(app, event);
+                event
+            })
+            .collect();
+        let (init, thread) = driver.init();
+        let theirs: Vec<u32> = (0..5).map(|index| 4 + 4 * index).collect();
+        driver.set_data(app.id, 0x80, &theirs);
+        driver.set_data(init, 0x80, &handles);
+        let array = program::DATA.0 + 0x80;
+        assert_eq!(driver.call(worker.id, "NtWaitForMultipleObjects", &[5, array, 1, 0, 0]), Came::Waits);
+        assert_eq!(driver.call(main.id, "NtWaitForMultipleObjects", &[2, array, 0, 0, 0]), Came::Waits);
+        assert_eq!(driver.inventory("pool WAIT"), 1);
+        assert_eq!(driver.call(thread, "NtSetEvent", &[handles[4], 0]), Came::Returned(0));
+        assert_eq!(eax(&mut driver, worker), 4);
+        assert_eq!(driver.inventory("pool WAIT"), 0);
+        assert_eq!(driver.call(thread, "NtSetEvent", &[handles[1], 0]), Came::Returned(0));
+        assert_eq!(state(&driver, 0), "waiting");
+        assert_eq!(driver.call(thread, "NtSetEvent", &[handles[0], 0]), Came::Returned(0));
+        assert_eq!(eax(&mut driver, main), 0);
+        for (count, status) in [(65, 0xC000_0001), (0, 0xC000_000D)] {
+            let args = [count, array, 1, 0, 0];
+            assert_eq!(driver.call(thread, "NtWaitForMultipleObjects", &args), Came::Returned(status));
+        }
+    }
+}
+
+#[test]
+fn time_ends_waits() {
+    for period in [None, Some(37)] {
+        let mut driver = Driver::boot(Variant::Article, period);
+        let (app, main, worker) = app(&mut driver);
+        // 15 ms, and 25 ms.
+        driver.set_data(app.id, 0x40, &[(-150_000i32) as u32, u32::MAX, (-250_000i32) as u32, u32::MAX]);
+        let event = driver.object("NtCreateEvent", &[1, 0]);
+        let theirs = driver.give(app, event);
+        assert_eq!(driver.call(worker.id, "NtDelayExecution", &[0, program::DATA.0 + 0x40]), Came::Waits);
+        let args = [theirs, 0, program::DATA.0 + 0x48];
+        assert_eq!(driver.call(main.id, "NtWaitForSingleObject", &args), Came::Waits);
+        driver.ticks(1);
+        assert_eq!([state(&driver, 0), state(&driver, 1)], ["waiting", "waiting"]);
+        driver.ticks(1);
+        assert_eq!([state(&driver, 0), state(&driver, 1)], ["waiting", "running"]);
+        assert_eq!(eax(&mut driver, worker), 0);
+        driver.ticks(1);
+        assert_eq!(eax(&mut driver, main), 0x102);
+    }
+}
+
+#[test]
+fn semaphores_and_mutants_count() {
+    let mut driver = Driver::boot(Variant::Article, None);
+    let (init, thread) = driver.init();
+    let semaphore = driver.object("NtCreateSemaphore", &[1, 2]);
+    let previous = program::DATA.0 + 0x60;
+    assert_eq!(driver.call(thread, "NtReleaseSemaphore", &[semaphore, 1, previous]), Came::Returned(0));
+    assert_eq!(driver.data(init, 0x60), 1);
+    assert_eq!(driver.call(thread, "NtReleaseSemaphore", &[semaphore, 1, 0]), Came::Returned(0xC000_0047));
+    let mutant = driver.object("NtCreateMutant", &[1]);
+    let wait = [mutant, 0, 0];
+    assert_eq!(driver.call(thread, "NtWaitForSingleObject", &wait), Came::Returned(0));
+    for _ in 0..2 {
+        assert_eq!(driver.call(thread, "NtReleaseMutant", &[mutant, previous]), Came::Returned(0));
+        assert_eq!(driver.data(init, 0x60), 0);
+    }
+    // A section cannot be waited for.
+    let section = contract::Kernel::scene(&driver.kernel, &driver.m).section;
+    assert_eq!(driver.call(thread, "NtWaitForSingleObject", &[section, 0, 0]), Came::Returned(0xC100_0002));
+}
+
+#[test]
+fn a_process_can_be_waited_for() {
+    for period in PERIODS {
+        let mut driver = Driver::boot(Variant::Article, period);
+        let (app, main, _) = app(&mut driver);
+        let other = driver.process("other");
+        let waiter = driver.thread("waiter", other, 2, &[]);
+        let theirs = driver.give(other, app.handle);
+        assert_eq!(driver.call(waiter.id, "NtWaitForSingleObject", &[theirs, 0, 0]), Came::Waits);
+        assert_eq!(driver.call(main.id, "ExitProcess", &[1]), Came::Ended);
+        assert_eq!(eax(&mut driver, waiter), 0);
+    }
+}
