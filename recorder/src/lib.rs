@@ -1,1 +1,21 @@
-//! Placeholder.
+//! Reads cases, drives a kernel through them, and writes down what happened.
+//!
+//! - [`Case`] is a script, parsed with errors that a person can act on; its words are the
+//!   [`verbs`] table.
+//! - [`record`] boots a [kernel](kernels), turns each line into machine input, and gives a
+//!   [`Recording`]. [`Run`] does the same a line at a time.
+//! - [`Replay`] feeds the inputs of a recording to a freshly booted kernel again.
+//!
+//! The machine is touched only through [`Input`]s, each at an instant counted in instructions
+//! retired, so a recording holds everything that reached its run from outside.
+
+pub mod case;
+mod codec;
+mod drive;
+pub mod kernels;
+pub mod recording;
+pub mod verbs;
+
+pub use case::{Case, CaseError, Line};
+pub use drive::{RecordError, Replay, Replayed, Run, Step, record, record_in_detail, symbol};
+pub use recording::{EventRecord, Header, Input, Loaded, ReadError, Recording, Torn, TraceStep, Went};

@@ -1,0 +1,23 @@
+//! Why a case could not be run.
+
+use contract::BootError;
+
+/// Why a case could not be run: the machine or a kernel of Tandem's is at fault, not the case.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The kernel does not boot.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    /// The machine cannot go on.
+    #[error("{kernel}, line {line}, `{text}`: the machine stopped: {what}")]
+    Stopped {
+        /// The kernel.
+        kernel: String,
+        /// The line of the case; 0 while booting.
+        line: u32,
+        /// Its text; `boot` while booting.
+        text: String,
+        /// What stopped it, and where.
+        what: String,
+    },
+}

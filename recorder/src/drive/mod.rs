@@ -1,0 +1,28 @@
+//! Drives a kernel through a case.
+//!
+//! A thread with nothing to do sits at the program's `park` loop, runnable, like any busy program. A
+//! line for it rotates the scheduler by clock interrupts until it is current, places the call on its
+//! user stack as the program would, and lets the machine run until it is quiet again. Everything that
+//! reaches the machine is a [`crate::recording::Reaching`], so that a replay can do it again.
+//!
+//! `motor` runs the machine and serves native routines; `quiet` decides when it is at rest; `call`
+//! places calls; `answer` reads what they gave back; `scene`, `world` and `look` are the other lines;
+//! `replay` needs nothing of these but the motor.
+
+mod answer;
+mod boot;
+mod call;
+mod error;
+mod frame;
+mod look;
+mod motor;
+mod quiet;
+mod replay;
+mod run;
+mod scene;
+mod world;
+
+pub use error::RecordError;
+pub use look::symbol;
+pub use replay::{Replay, Replayed, Step};
+pub use run::{Run, record, record_in_detail};

@@ -1,0 +1,281 @@
+//! The machine, its kernel, and what is written down while they run.
+
+use crate::recording::{EventRecord, Input, Reaching, TraceStep, Went};
+use contract::routine::RoutineInfo;
+use contract::{Flow, Kernel, Named, ObjectId};
+use machine::registers::flags;
+use machine::{Fault, Machine, Memory, PAGE, Reg, Stop, Until, Va};
+use std::collections::BTreeMap;
+
+/// Why the machine paused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Pause {
+    /// The next instruction is at a breakpoint.
+    Breakpoint(Va),
+    /// Ring 3 was just entered.
+    UserEntry,
+    /// The processor is halted.
+    Halted,
+    /// The instant is reached.
+    Instant,
+    /// It cannot go on; why.
+    Stopped(String),
+}
+
+/// Whether a digest is taken after every instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Detail {
+    No,
+    Yes,
+}
+
+/// What is written down of an event.
+#[derive(Default)]
+pub(super) struct Notes {
+    pub(super) inputs: Vec<Input>,
+    pub(super) trace: Vec<TraceStep>,
+    pub(super) untraced: u64,
+    pub(super) steps: Vec<u32>,
+}
+
+/// A machine that runs under a kernel.
+pub(super) struct Motor {
+    pub(super) kernel: &'static dyn Kernel,
+    pub(super) m: Machine,
+    pub(super) notes: Notes,
+    /// The objects that the case has named.
+    pub(super) named: Vec<Named>,
+    /// Names of native routines by number, and the numbers.
+    pub(super) routines: Vec<String>,
+    pub(super) numbers: BTreeMap<&'static str, u16>,
+    detail: Detail,
+    /// A native routine led here, or the run was stopped because ring 3 was entered: a breakpoint that
+    /// lies right here has not been seen yet, and a run does not stop at its first instruction.
+    unseen: bool,
+    /// Memory as it was at the last digest that looked at it.
+    seen: Memory,
+    /// The stack pointers at which each thread entered its native routines: in ring 3, in ring 0.
+    entered: BTreeMap<ObjectId, [Vec<u32>; 2]>,
+}
+
+impl Motor {
+    pub(super) fn new(kernel: &'static dyn Kernel, m: Machine, detail: Detail) -> Motor {
+        let seen = m.memory.clone();
+        Motor {
+            kernel,
+            m,
+            notes: Notes::default(),
+            named: Vec::new(),
+            routines: Vec::new(),
+            numbers: BTreeMap::new(),
+            detail,
+            unseen: false,
+            seen,
+            entered: BTreeMap::new(),
+        }
+    }
+
+    /// Lets something reach the machine, and writes it down.
+    pub(super) fn input(&mut self, what: Reaching) -> Result<(), Fault> {
+        apply(&mut self.m, &what)?;
+        self.notes.inputs.push(Input { at: self.m.retired, what });
+        Ok(())
+    }
+
+    /// Runs up to an instant, serving native routines, or up to an earlier pause.
+    pub(super) fn advance(&mut self, instant: u64, breakpoints: &[Va], user_entry: bool) -> Pause {
+        while self.m.retired < instant {
+            if std::mem::take(&mut self.unseen) && !self.interruptible() {
+                let at = self.m.cpu.next();
+                if breakpoints.contains(&at) {
+                    return Pause::Breakpoint(at);
+                }
+            }
+            let budget = match self.detail {
+                Detail::No => instant - self.m.retired,
+                Detail::Yes => 1,
+            };
+            let before = self.m.retired;
+            // A stop at ring 3's first instruction comes before a pending interrupt is taken there. In
+            // detail it is always made, so that a digest there is the same whoever asks.
+            let detail = self.detail == Detail::Yes;
+            let stop = self.m.run(&Until { budget, breakpoints, user_entry: user_entry || detail });
+            if detail && self.m.retired != before {
+                self.step(false);
+            }
+            match stop {
+                // The instant comes first, and so does the digest of what led here.
+                Stop::Native(_) if self.m.retired >= instant => {}
+                Stop::Native(_) if detail && self.m.retired != before => {}
+                Stop::Native(at) => {
+                    if let Err(why) = self.serve(at) {
+                        return Pause::Stopped(why);
+                    }
+                    self.unseen = true;
+                    if detail {
+                        self.step(true);
+                    }
+                }
+                Stop::Budget if self.m.retired == before => {
+                    let at = self.kernel.image().symbolize(self.m.cpu.next());
+                    return Pause::Stopped(format!("exceptions without end at {at}"));
+                }
+                Stop::Budget => {}
+                Stop::Breakpoint(at) => return Pause::Breakpoint(at),
+                Stop::UserEntry => {
+                    self.unseen = true;
+                    if user_entry {
+                        return Pause::UserEntry;
+                    }
+                }
+                Stop::Halted => return Pause::Halted,
+                Stop::Shutdown => {
+                    let at = self.kernel.image().symbolize(self.m.cpu.next());
+                    return Pause::Stopped(format!("a fault while a double fault was delivered, at {at}"));
+                }
+                Stop::Unsupported(what) => return Pause::Stopped(what),
+            }
+        }
+        Pause::Instant
+    }
+
+    /// Whether an interrupt is pending and will be taken before the next instruction.
+    fn interruptible(&self) -> bool {
+        let cpu = &self.m.cpu;
+        cpu.interrupt.is_some() && cpu.flag(flags::IF) && !cpu.shadow
+    }
+
+    /// Runs up to an instant; in detail, for one instruction.
+    pub(super) fn advance_once(&mut self, instant: u64) -> Pause {
+        let to = match self.detail {
+            Detail::No => instant,
+            Detail::Yes => self.m.retired + 1,
+        };
+        self.advance(to, &[], false)
+    }
+
+    /// Runs the native routine at `at`.
+    fn serve(&mut self, at: Va) -> Result<(), String> {
+        let Some((info, stage)) = self.kernel.image().routine(at) else {
+            return Err(format!("no native routine lies at {at}"));
+        };
+        let instant = self.m.retired;
+        let depth = self.depth(stage);
+        let thread = self.kernel.current(&self.m);
+        let (args, went) = match contract::routine::serve(self.kernel, &mut self.m, at) {
+            Ok(served) => {
+                let went = match served.flow {
+                    Flow::Return(value) => Went::Returned(value),
+                    Flow::Call { target, .. } => Went::Called(target),
+                    Flow::Jump(to) => Went::Jumped(to),
+                    Flow::Direct => Went::Direct,
+                };
+                (served.args, went)
+            }
+            Err(fault) => {
+                let went = Went::Faulted(fault.at);
+                self.m
+                    .page_fault(fault)
+                    .map_err(|_| format!("a fault while a double fault was delivered, at {}", info.name))?;
+                (Vec::new(), went)
+            }
+        };
+        if self.notes.trace.len() == EventRecord::TRACE_MAX {
+            self.notes.untraced += 1;
+            return Ok(());
+        }
+        let thread = self.named.iter().position(|named| named.id == thread).map(|index| index as u16);
+        let routine = self.number(info);
+        let args = if stage == 0 { args } else { Vec::new() };
+        self.notes.trace.push(TraceStep { at: instant, depth, thread, routine, stage, args, went });
+        Ok(())
+    }
+
+    fn number(&mut self, info: RoutineInfo) -> u16 {
+        *self.numbers.entry(info.name).or_insert_with(|| {
+            self.routines.push(info.name.to_owned());
+            (self.routines.len() - 1) as u16
+        })
+    }
+
+    /// From how many native routines on its stacks the routine was called at which the machine stands.
+    fn depth(&mut self, stage: u8) -> u16 {
+        let ring = usize::from(self.m.cpu.cpl() != 3);
+        // A routine's stack pointer at its entry: at a later stage it is found above the saved EBP.
+        let esp = if stage == 0 { self.m.cpu.esp() } else { self.m.cpu.reg(Reg::Ebp).wrapping_add(4) };
+        let stacks = self.entered.entry(self.kernel.current(&self.m)).or_default();
+        if ring == 0 {
+            stacks[1].clear();
+        }
+        // Stacks grow down: who entered at or below this has returned.
+        let stack = &mut stacks[ring];
+        stack.retain(|entered| *entered > esp);
+        stack.push(esp);
+        let outer = if ring == 1 { stacks[0].len() } else { 0 };
+        (outer + stacks[ring].len() - 1).min(usize::from(u16::MAX)) as u16
+    }
+
+    /// Takes a digest of the registers, and behind a native routine of what changed in memory.
+    fn step(&mut self, memory: bool) {
+        if self.notes.steps.len() == EventRecord::STEPS_MAX {
+            return;
+        }
+        let cpu = &self.m.cpu;
+        let words = cpu.regs.iter().chain([&cpu.eip, &cpu.eflags, &cpu.cr2, &cpu.cr3]).copied();
+        let mut hash = words.fold(SEED, mix);
+        hash = cpu.segments.iter().fold(hash, |hash, segment| mix(hash, segment.selector.into()));
+        if memory {
+            for frame in self.m.memory.changed(&self.seen) {
+                hash = mix(hash, frame);
+                let page = self.m.memory.page(frame).unwrap_or(&[0; PAGE as usize]);
+                for word in page.chunks_exact(4) {
+                    hash = mix(hash, u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+                }
+            }
+            self.seen = self.m.memory.clone();
+        }
+        self.notes.steps.push((hash ^ (hash >> 32)) as u32);
+    }
+
+    /// Starts a new event's notes, and gives the last one's.
+    pub(super) fn take_notes(&mut self) -> Notes {
+        self.seen = self.m.memory.clone();
+        std::mem::take(&mut self.notes)
+    }
+}
+
+const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
+
+fn mix(hash: u64, word: u32) -> u64 {
+    (hash.rotate_left(23) ^ u64::from(word)).wrapping_mul(0xD6E8_FEB8_6659_FD93)
+}
+
+/// Does to a machine what reaches it from outside: all of it or nothing.
+///
+/// # Errors
+/// The page fault of a place that is not mapped.
+pub(super) fn apply(m: &mut Machine, what: &Reaching) -> Result<(), Fault> {
+    let cr3 = m.cpu.cr3;
+    let check = |m: &Machine, at: Va, len: usize| m.peek(cr3, at, &mut vec![0; len]);
+    match what {
+        Reaching::Interrupt(vector) => m.cpu.interrupt = Some(*vector),
+        Reaching::Clock(value) => m.clock = *value,
+        Reaching::Program { writes, registers, eip } => {
+            for (at, bytes) in writes {
+                check(m, *at, bytes.len())?;
+            }
+            for (at, bytes) in writes {
+                m.poke(cr3, *at, bytes)?;
+            }
+            for (register, value) in registers {
+                m.cpu.regs[usize::from(register % 8)] = *value;
+            }
+            m.cpu.eip = *eip;
+        }
+        Reaching::Poke { at, bytes } => {
+            check(m, *at, bytes.len())?;
+            m.poke(cr3, *at, bytes)?;
+        }
+    }
+    Ok(())
+}

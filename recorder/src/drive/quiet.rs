@@ -1,0 +1,180 @@
+//! When the machine is at rest.
+//!
+//! It is quiet when every runnable thread that is not the system's has had the processor since
+//! anything last happened, and did nothing with it but sit at `park`. A thread that spins in the
+//! kernel for good never gets there; so the machine also counts as quiet when many time slices have
+//! passed in which nothing changed that can be seen from outside.
+
+use super::error::RecordError;
+use super::motor::{Motor, Pause};
+use super::run::Run;
+use crate::case::Line;
+use crate::recording::Reaching;
+use contract::{Activity, Named, ObjectId, ThreadStatus, program};
+use machine::{Machine, Va, registers::flags};
+use std::collections::BTreeSet;
+
+/// Instructions that a thread may run before a clock interrupt comes.
+pub(super) const SLICE: u64 = 2000;
+/// Slices in which nothing changes before the machine counts as quiet, and more for each thread.
+const STILL: u32 = 60;
+const STILL_PER_THREAD: u32 = 30;
+/// Instructions that an event may take before its machine counts as quiet whatever it does.
+const EVENT_MAX: u64 = 2_000_000;
+
+/// Where a thread with nothing to do sits.
+pub(super) fn park() -> Va {
+    program::symbol(program::PARK)
+}
+
+/// Whether a thread sits at `park`.
+pub(super) fn parked(m: &Machine, status: &ThreadStatus) -> bool {
+    let at = if status.current { Some(m.cpu.next().0) } else { status.resume.map(|resume| resume.eip) };
+    at == Some(park().0)
+}
+
+/// Keeps count of what happens while the machine comes to rest.
+#[derive(Default)]
+pub(super) struct Watch {
+    /// Threads that had the processor and did nothing with it since anything last happened.
+    rested: BTreeSet<ObjectId>,
+    /// What can be seen of every thread, as it was when last looked.
+    seen: Vec<(ObjectId, Activity, bool)>,
+    /// Slices since anything last happened.
+    still: u32,
+}
+
+impl Watch {
+    /// Something happened: every thread must rest anew.
+    pub(super) fn stir(&mut self) {
+        self.rested.clear();
+        self.still = 0;
+    }
+
+    /// Looks at the machine between two slices; whether it is quiet.
+    pub(super) fn look(&mut self, motor: &Motor) -> bool {
+        let m = &motor.m;
+        let threads: Vec<ThreadStatus> =
+            motor.kernel.threads(m).into_iter().filter(|status| !status.system).collect();
+        let seen: Vec<_> =
+            threads.iter().map(|status| (status.id, status.activity, parked(m, status))).collect();
+        if seen != self.seen {
+            self.seen = seen;
+            self.stir();
+        }
+        self.still += 1;
+        if let Some(current) = threads.iter().find(|status| status.current)
+            && parked(m, current)
+            && self.rested.insert(current.id)
+        {
+            self.still = 0;
+        }
+        let runnable = |status: &&ThreadStatus| status.activity == Activity::Runnable;
+        let restless = threads.iter().filter(runnable).any(|status| !self.rested.contains(&status.id));
+        !restless || self.still > STILL + STILL_PER_THREAD * threads.len() as u32
+    }
+}
+
+/// What the breakpoints are.
+pub(super) fn breakpoints() -> [Va; 3] {
+    [park(), program::symbol(program::ENTRY), program::symbol(program::APC)]
+}
+
+impl Run {
+    /// Runs until the machine is quiet.
+    pub(super) fn settle(&mut self, line: &Line) -> Result<(), RecordError> {
+        let end = self.motor.m.retired + EVENT_MAX;
+        let mut watch = Watch::default();
+        let mut slice = self.motor.m.retired + SLICE;
+        while self.motor.m.retired < end {
+            let due = self.due.first().copied().unwrap_or(u64::MAX);
+            let pause = self.advance(slice.min(due));
+            match pause {
+                Pause::Stopped(what) => return Err(self.failed(line, what)),
+                Pause::UserEntry => {
+                    self.entered();
+                    continue;
+                }
+                Pause::Breakpoint(at) if at != park() => {
+                    self.passed(at);
+                    watch.stir();
+                    continue;
+                }
+                Pause::Instant if self.motor.m.retired >= due => {
+                    self.due.remove(0);
+                    self.tick();
+                    continue;
+                }
+                Pause::Halted if !self.motor.m.cpu.flag(flags::IF) => return self.halted(line),
+                _ => {}
+            }
+            if self.arrive() {
+                watch.stir();
+            }
+            if watch.look(&self.motor) {
+                return Ok(());
+            }
+            self.tick();
+            slice = self.motor.m.retired + SLICE;
+        }
+        Ok(())
+    }
+
+    /// Runs up to an instant or to something that the recorder looks at.
+    pub(super) fn advance(&mut self, instant: u64) -> Pause {
+        self.motor.advance(instant, &breakpoints(), self.first_wanted)
+    }
+
+    /// A clock interrupt, which takes no time.
+    pub(super) fn tick(&mut self) {
+        let m = &self.motor.m;
+        let at = m.cpu.next();
+        if breakpoints()[1..].contains(&at) {
+            // It goes on there, and must not be seen to run the same code twice.
+            let current = self.kernel.current(m);
+            self.watched.entry(current).or_default().seen_at = Some(at.0);
+        }
+        let vector = self.kernel.image().clock_vector;
+        self.motor.input(Reaching::Interrupt(vector)).expect("an interrupt touches no memory");
+    }
+
+    /// The current thread is about to run program code.
+    pub(super) fn passed(&mut self, at: Va) {
+        let current = self.kernel.current(&self.motor.m);
+        let context = || {
+            let mut raw = [0; 4];
+            let from = Va(self.motor.m.cpu.esp()).add(4);
+            match self.motor.m.peek(self.motor.m.cpu.cr3, from, &mut raw) {
+                Ok(()) => match u32::from_le_bytes(raw) {
+                    small @ ..0x1_0000 => format!("{small:X}"),
+                    large => self.place_text(large),
+                },
+                Err(_) => "?".to_owned(),
+            }
+        };
+        let text = match at == program::symbol(program::APC) {
+            true => format!("{} {}", program::APC, context()),
+            false => program::ENTRY.to_owned(),
+        };
+        let watched = self.watched.entry(current).or_default();
+        if watched.seen_at.take() == Some(at.0) {
+            return;
+        }
+        if watched.ran.len() < RAN_MAX {
+            watched.ran.push(text);
+        }
+    }
+
+    /// The processor is halted with interrupts disabled: the system has stopped.
+    fn halted(&mut self, line: &Line) -> Result<(), RecordError> {
+        self.stopped = true;
+        let stopped = |named: &[Named]| self.kernel.view(&self.motor.m, named).bugcheck.is_some();
+        match stopped(&self.motor.named) {
+            true => Ok(()),
+            false => Err(self.failed(line, "HLT with interrupts disabled, without a bugcheck")),
+        }
+    }
+}
+
+/// How much of what a thread runs is kept: one that runs APCs without end must not fill memory.
+const RAN_MAX: usize = 64;

@@ -1,0 +1,190 @@
+//! Feeding a recording's inputs to a freshly booted kernel.
+
+use super::error::RecordError;
+use super::look::symbol;
+use super::motor::{Detail, Motor, Notes, Pause, apply};
+use crate::{EventRecord, Recording};
+use contract::{Kernel, ObjectId};
+use machine::Machine;
+
+/// A recording's inputs, fed to a freshly booted kernel, an event at a time.
+pub struct Replay<'r> {
+    recording: &'r Recording,
+    kernel: &'static dyn Kernel,
+    /// The next event: 0 is booting.
+    next: usize,
+}
+
+/// An event that was replayed.
+#[derive(Clone, Debug)]
+pub struct Replayed {
+    /// Its index; none for booting.
+    pub event: Option<usize>,
+    /// Whether the machine is the recorded one, to the byte.
+    pub same: bool,
+    /// Why the replay could not reach the event's end, if it could not.
+    pub strayed: Option<String>,
+    /// The machine that the replay led to.
+    pub machine: Machine,
+}
+
+/// The first instruction at which a replay differs from its recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Instructions retired when it began.
+    pub at: u64,
+    /// Where it lies, as a symbol: `KiSwapContext+12`, `PspExitThread.3`.
+    pub place: String,
+    /// The thread that executed it, if the case has named it.
+    pub thread: Option<String>,
+}
+
+impl<'r> Replay<'r> {
+    /// Prepares to boot the kernel.
+    pub fn start(recording: &'r Recording, kernel: &'static dyn Kernel) -> Replay<'r> {
+        Replay { recording, kernel, next: 0 }
+    }
+
+    /// Replays booting, then each event; none after the last. Each event starts from the recorded
+    /// machine before it, so each is judged by itself.
+    ///
+    /// # Errors
+    /// [`RecordError::Boot`].
+    pub fn next_event(&mut self) -> Result<Option<Replayed>, RecordError> {
+        let event = self.next.checked_sub(1);
+        let Some(recorded) = self.recorded(event) else { return Ok(None) };
+        self.next += 1;
+        let mut motor = Motor::new(self.kernel, self.before(event)?, Detail::No);
+        let strayed = feed(&mut motor, recorded, |_| true).err();
+        let same = strayed.is_none() && motor.m == recorded.machine;
+        Ok(Some(Replayed { event, same, strayed, machine: motor.m }))
+    }
+
+    /// The first instruction of an event (none: of booting) that differs; none when all are the same.
+    /// Exact for a detailed recording; for another one the first native routine that does something
+    /// else.
+    ///
+    /// # Errors
+    /// [`RecordError::Boot`].
+    pub fn first_step(&self, event: Option<usize>) -> Result<Option<Step>, RecordError> {
+        let Some(recorded) = self.recorded(event) else { return Ok(None) };
+        if recorded.steps.is_empty() {
+            return self.first_routine(event, recorded);
+        }
+        let mut motor = Motor::new(self.kernel, self.before(event)?, Detail::Yes);
+        let mut last = place(&motor, recorded);
+        let mut found = None;
+        let mut compared = 0;
+        let strayed = feed(&mut motor, recorded, |motor| {
+            for step in &motor.notes.steps[compared..] {
+                if recorded.steps.get(compared) != Some(step) {
+                    found = Some(last.clone());
+                    return false;
+                }
+                compared += 1;
+            }
+            last = place(motor, recorded);
+            true
+        });
+        if found.is_none() && (strayed.is_err() || compared < recorded.steps.len()) {
+            found = Some(last);
+        }
+        Ok(found)
+    }
+
+    fn first_routine(
+        &self,
+        event: Option<usize>,
+        recorded: &EventRecord,
+    ) -> Result<Option<Step>, RecordError> {
+        let mut motor = Motor::new(self.kernel, self.before(event)?, Detail::No);
+        motor.routines = self.recording.header.routines.clone();
+        for (index, name) in motor.routines.iter().enumerate() {
+            let gates = self.kernel.image().gates.iter().flat_map(|gate| &gate.routines);
+            if let Some(info) = gates.into_iter().find(|info| info.name == name) {
+                motor.numbers.insert(info.name, index as u16);
+            }
+        }
+        motor.named = recorded.named.clone();
+        // Whether it strays does not matter here: where its trace parts does.
+        let _ = feed(&mut motor, recorded, |_| true);
+        let Notes { trace, .. } = motor.take_notes();
+        let parts = (0..trace.len().max(recorded.trace.len())).find(|index| {
+            // Who ran it may have been named only later in the event.
+            let plain = |step: &crate::TraceStep| crate::TraceStep { thread: None, ..step.clone() };
+            trace.get(*index).map(plain) != recorded.trace.get(*index).map(plain)
+        });
+        let step = parts.and_then(|index| recorded.trace.get(index).or(trace.get(index)));
+        Ok(step.map(|step| Step {
+            at: step.at,
+            place: match step.stage {
+                0 => motor.routines[usize::from(step.routine)].clone(),
+                stage => format!("{}.{stage}", motor.routines[usize::from(step.routine)]),
+            },
+            thread: step
+                .thread
+                .and_then(|index| recorded.named.get(usize::from(index)))
+                .map(|named| named.name.clone()),
+        }))
+    }
+
+    fn recorded(&self, event: Option<usize>) -> Option<&'r EventRecord> {
+        match event {
+            None => Some(&self.recording.boot),
+            Some(index) => self.recording.events.get(index),
+        }
+    }
+
+    /// The machine before an event: as recorded, or as the kernel boots.
+    fn before(&self, event: Option<usize>) -> Result<Machine, RecordError> {
+        Ok(match event {
+            None => self.kernel.boot()?,
+            Some(0) => self.recording.boot.machine.clone(),
+            Some(index) => self.recording.events[index - 1].machine.clone(),
+        })
+    }
+}
+
+/// Where the machine stands.
+fn place(motor: &Motor, recorded: &EventRecord) -> Step {
+    let at = motor.m.cpu.next();
+    let current: ObjectId = motor.kernel.current(&motor.m);
+    let named = recorded.named.iter().find(|named| named.id == current);
+    Step {
+        at: motor.m.retired,
+        place: symbol(motor.kernel, at).unwrap_or_else(|| at.to_string()),
+        thread: named.map(|named| named.name.clone()),
+    }
+}
+
+/// Feeds an event's inputs at their instants and runs to its end. `go_on` is asked after every pause,
+/// which in detail is every instruction. The text says what kept it from the event's end.
+fn feed(
+    motor: &mut Motor,
+    recorded: &EventRecord,
+    mut go_on: impl FnMut(&Motor) -> bool,
+) -> Result<(), String> {
+    let ends = recorded.inputs.iter().map(|input| (input.at, Some(&input.what)));
+    for (instant, what) in ends.chain([(recorded.end(), None)]) {
+        while motor.m.retired < instant {
+            match motor.advance_once(instant) {
+                Pause::Stopped(why) => return Err(why),
+                Pause::Halted if motor.m.retired < instant => {
+                    return Err("the processor halts where it went on".to_owned());
+                }
+                _ => {}
+            }
+            if !go_on(motor) {
+                return Err("it went another way".to_owned());
+            }
+        }
+        if motor.m.retired > instant {
+            return Err("it ran past an instant at which something reached it".to_owned());
+        }
+        if let Some(what) = what {
+            apply(&mut motor.m, what)
+                .map_err(|fault| format!("what reached it cannot be placed: {fault}"))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,314 @@
+//! A run of a case, an event at a time.
+
+use super::call::Pending;
+use super::error::RecordError;
+use super::motor::{Detail, Motor};
+use super::{boot, quiet};
+use crate::case::{Line, NameKind};
+use crate::verbs::{Deed, How};
+use crate::{Case, EventRecord, Header, Recording};
+use contract::{Activity, Kernel, Named, ObjectId, ObjectKind, Outcome, Owner, Scene, View};
+use machine::Machine;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A run of a case, an event at a time.
+pub struct Run {
+    /// The kernel.
+    pub kernel: &'static dyn Kernel,
+    /// The case.
+    pub case: Case,
+    /// Booting, as it was recorded.
+    pub boot: EventRecord,
+    pub(super) motor: Motor,
+    pub(super) scene: Scene,
+    /// The next line's index.
+    next: usize,
+    /// Each name's object, of named and predefined things, and of `init`.
+    pub(super) objects: BTreeMap<String, (ObjectId, ObjectKind)>,
+    /// The handle by which a process knows a name: process, name.
+    pub(super) handles: BTreeMap<(String, String), u32>,
+    /// Numbers that lines have bound.
+    pub(super) values: BTreeMap<String, u32>,
+    /// Ids of named processes and threads, which outlive them.
+    pub(super) ids: BTreeMap<String, (u32, u32)>,
+    /// Handles that the case has given or bound, in order: process, name, the handle and its object.
+    pub(super) shown: Vec<(String, String, u32, ObjectId)>,
+    /// What each thread is seen to do, whether the case has named it yet or not.
+    pub(super) watched: BTreeMap<ObjectId, Watched>,
+    /// Threads whose first instruction in ring 3 the case looks at.
+    pub(super) first_wanted: bool,
+    /// Clock interrupts that `interrupt` lines have asked for: instructions into the next event.
+    pub(super) asked: Vec<u64>,
+    /// The instants of those of this event, in ascending order.
+    pub(super) due: Vec<u64>,
+    /// Processes that have a thread, or had one.
+    pub(super) started: BTreeSet<String>,
+    /// The system has stopped and takes no more events.
+    pub(super) stopped: bool,
+}
+
+/// What a thread is seen to do.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Watched {
+    /// The program code it has executed.
+    pub(super) ran: Vec<String>,
+    /// Its last call.
+    pub(super) call: Option<Pending>,
+    /// Its stack pointer behind its last call, which left the call's locals above it, and before.
+    pub(super) rest: Option<(u32, u32)>,
+    /// What its first instruction in ring 3 found.
+    pub(super) first: Option<Vec<(String, String)>>,
+    /// It was interrupted at a place of the program where it had just been seen.
+    pub(super) seen_at: Option<u32>,
+}
+
+/// Runs a case on a kernel.
+///
+/// # Errors
+/// [`RecordError`].
+pub fn record(case: &Case, kernel: &'static dyn Kernel) -> Result<Recording, RecordError> {
+    record_all(case, kernel, Detail::No)
+}
+
+/// Runs a case on a kernel an instruction at a time, so that a replay can name the first instruction
+/// that differs ([`EventRecord::steps`]). Slower; the outcomes and views are those of [`record`].
+///
+/// # Errors
+/// [`RecordError`].
+pub fn record_in_detail(case: &Case, kernel: &'static dyn Kernel) -> Result<Recording, RecordError> {
+    record_all(case, kernel, Detail::Yes)
+}
+
+fn record_all(case: &Case, kernel: &'static dyn Kernel, detail: Detail) -> Result<Recording, RecordError> {
+    let mut run = Run::start_with(case, kernel, detail)?;
+    let mut events = Vec::new();
+    while let Some(event) = run.next_event()? {
+        events.push(event);
+    }
+    let header = Header {
+        kernel: kernel.name().to_owned(),
+        case: case.name.clone(),
+        digest: case.digest,
+        text: case.text.clone(),
+        detail: detail == Detail::Yes,
+        routines: run.motor.routines,
+    };
+    Ok(Recording { header, boot: run.boot, events })
+}
+
+impl Run {
+    /// Boots the kernel, up to where it is quiet.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn start(case: &Case, kernel: &'static dyn Kernel) -> Result<Run, RecordError> {
+        Run::start_with(case, kernel, Detail::No)
+    }
+
+    fn start_with(case: &Case, kernel: &'static dyn Kernel, detail: Detail) -> Result<Run, RecordError> {
+        let booted = boot::booted(kernel, detail)?;
+        let mut motor = Motor::new(kernel, booted.event.machine.clone(), detail);
+        motor.routines = booted.routines.clone();
+        motor.numbers = booted.numbers.clone();
+        let scene = kernel.scene(&motor.m);
+        let looks = |line: &Line| matches!(line.event.verb.how, How::Recorder(Deed::FirstInstruction));
+        let mut run = Run {
+            kernel,
+            case: case.clone(),
+            boot: booted.event.clone(),
+            motor,
+            next: 0,
+            objects: BTreeMap::from([("init".to_owned(), (scene.thread, ObjectKind::Thread))]),
+            handles: BTreeMap::new(),
+            values: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            shown: Vec::new(),
+            watched: BTreeMap::new(),
+            first_wanted: case.lines.iter().any(looks),
+            asked: Vec::new(),
+            due: Vec::new(),
+            started: BTreeSet::new(),
+            stopped: false,
+            scene,
+        };
+        run.stopped = run.kernel.view(&run.motor.m, &[]).bugcheck.is_some();
+        run.predefined();
+        Ok(run)
+    }
+
+    /// What every case finds in place; what a case mentions is part of its view.
+    fn predefined(&mut self) {
+        let wanted = self.case.handles_wanted();
+        let mentioned: BTreeSet<String> = wanted.values().flatten().map(|name| (*name).to_owned()).collect();
+        for (name, kind, handle) in self.scene.named.clone() {
+            let Some((id, _)) = self.kernel.object(&self.motor.m, Owner::Init, handle) else { continue };
+            self.objects.insert(name.to_owned(), (id, kind));
+            self.handles.insert(("init".to_owned(), name.to_owned()), handle);
+            self.remember_ids(name, id);
+            if mentioned.contains(name) {
+                self.motor.named.push(Named { name: name.to_owned(), kind, id });
+            }
+        }
+    }
+
+    pub(super) fn remember_ids(&mut self, name: &str, id: ObjectId) {
+        if let Some(ids) = self.kernel.client_id(&self.motor.m, id) {
+            self.ids.insert(name.to_owned(), ids);
+        }
+    }
+
+    /// Carries out the next line, up to where the machine is quiet; none after the last.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn next_event(&mut self) -> Result<Option<EventRecord>, RecordError> {
+        let Some(line) = self.case.lines.get(self.next).cloned() else { return Ok(None) };
+        self.next += 1;
+        let outcome = self.carry_out(&line)?;
+        self.due.clear();
+        let notes = self.motor.take_notes();
+        let view = self.view();
+        Ok(Some(EventRecord {
+            line: line.number,
+            text: line.text,
+            outcome,
+            view,
+            named: self.motor.named.clone(),
+            trace: notes.trace,
+            untraced: notes.untraced,
+            inputs: notes.inputs,
+            steps: notes.steps,
+            machine: self.motor.m.clone(),
+        }))
+    }
+
+    fn carry_out(&mut self, line: &Line) -> Result<Outcome, RecordError> {
+        if self.stopped {
+            return Ok(unavailable("stopped"));
+        }
+        let event = &line.event;
+        match event.verb.how {
+            How::Recorder(Deed::Process) => self.process(line),
+            How::Recorder(Deed::Thread) => self.thread(line),
+            How::Recorder(Deed::Clock) => self.clock(line),
+            How::Recorder(Deed::Interrupt) => Ok(self.interrupt(event)),
+            How::Recorder(Deed::PoolFail) => self.pool_fail(line),
+            How::Recorder(Deed::Run) => {
+                self.start_counting();
+                self.settle(line)?;
+                Ok(Outcome::Done)
+            }
+            How::Recorder(Deed::FirstInstruction) => Ok(self.first_instruction(event)),
+            How::Recorder(Deed::Registers) => self.registers(line),
+            How::Recorder(Deed::Fault) | How::Call { .. } | How::Program(_) => self.by_thread(line),
+        }
+    }
+
+    /// A line that a thread carries out.
+    fn by_thread(&mut self, line: &Line) -> Result<Outcome, RecordError> {
+        let actor = line.event.actor.clone().unwrap_or_else(|| "init".to_owned());
+        let thread = match self.bring(line, &actor)? {
+            Ok(thread) => thread,
+            Err(why) => return Ok(why),
+        };
+        if let Err(why) = self.place(&line.event, &actor, thread)? {
+            return Ok(why);
+        }
+        self.settle(line)?;
+        let outcome = self.answer(&line.event, thread);
+        if let Outcome::Returned { status, .. } = &outcome
+            && status.is_success()
+        {
+            self.bind(line, &actor, thread)?;
+        }
+        Ok(outcome)
+    }
+
+    /// The process in which a thread of the case, or `init`, runs.
+    pub(super) fn process_of(&self, actor: &str) -> String {
+        self.case.process_of(actor).unwrap_or("init").to_owned()
+    }
+
+    /// Whose handle table a process's handles are in.
+    pub(super) fn owner(&self, process: &str) -> Option<Owner> {
+        if process == "init" {
+            return Some(Owner::Init);
+        }
+        Some(Owner::Process(self.objects.get(process)?.0))
+    }
+
+    fn view(&self) -> View {
+        let m = &self.motor.m;
+        let mut view = self.kernel.view(m, &self.motor.named);
+        for thread in &mut view.threads {
+            let id = self.motor.named.iter().find(|named| named.name == thread.name).map(|named| named.id);
+            if let Some(watched) = id.and_then(|id| self.watched.get(&id)) {
+                thread.ran = watched.ran.clone();
+                thread.call = watched.call.as_ref().map(|call| {
+                    let outcome = match &call.outcome {
+                        Some(outcome) => outcome.clone(),
+                        None => self.unfinished(id.expect("a watched thread has an id")),
+                    };
+                    format!("{} {outcome}", call.verb.name)
+                });
+            }
+        }
+        for (process, name, handle, id) in &self.shown {
+            let owner = self.owner(process);
+            let open = owner.is_some_and(|owner| {
+                self.kernel.object(m, owner, *handle).is_some_and(|(found, _)| found == *id)
+            });
+            view.handles.push((format!("{process}:{name}"), open));
+        }
+        view
+    }
+
+    /// What a call that has not returned is doing.
+    pub(super) fn unfinished(&self, thread: ObjectId) -> Outcome {
+        let statuses = self.kernel.threads(&self.motor.m);
+        let Some(status) = statuses.iter().find(|status| status.id == thread) else { return Outcome::Ended };
+        match status.activity {
+            Activity::Terminated => Outcome::Ended,
+            Activity::Waiting | Activity::Suspended => Outcome::Waits,
+            Activity::Initialized => Outcome::Ended,
+            Activity::Runnable if quiet::parked(&self.motor.m, status) => Outcome::Ended,
+            Activity::Runnable => Outcome::Busy,
+        }
+    }
+
+    /// Whether a name of the case stands for an object that was created on this kernel.
+    pub(super) fn exists(&self, name: &str) -> bool {
+        match self.case.names.get(name) {
+            Some(NameKind::Value) => self.values.contains_key(name),
+            Some(NameKind::Handle { process }) => {
+                self.handles.contains_key(&(process.clone(), name.to_owned()))
+            }
+            _ => self.objects.contains_key(name),
+        }
+    }
+
+    /// The machine as it is.
+    pub fn machine(&self) -> &Machine {
+        &self.motor.m
+    }
+
+    /// The objects that the case has named so far.
+    pub fn named(&self) -> &[Named] {
+        &self.motor.named
+    }
+
+    /// An error at a line.
+    pub(super) fn failed(&self, line: &Line, what: impl Into<String>) -> RecordError {
+        RecordError::Stopped {
+            kernel: self.kernel.name().to_owned(),
+            line: line.number,
+            text: line.text.clone(),
+            what: what.into(),
+        }
+    }
+}
+
+/// The outcome of an event that could not take place.
+pub(super) fn unavailable(why: &str) -> Outcome {
+    Outcome::Unavailable { why: why.to_owned() }
+}

@@ -1,0 +1,386 @@
+//! What threads call: system services and Win32-level functions.
+
+use super::choices::*;
+use super::{Argument, Binds, By, Default, Default::*, How, Kind, Param, Param::*, Verb};
+use contract::ObjectKind;
+
+const fn arg(key: &'static str, kind: Kind, default: Default, doc: &'static str) -> Argument {
+    Argument { key, kind, default, doc }
+}
+
+const PROCESS: Argument = arg("process", Kind::Handle, Required, "the process");
+const THREAD: Argument = arg("thread", Kind::Handle, Required, "the thread");
+const STATUS: Argument = arg("status", Kind::Status, Is("0"), "the exit status");
+const ALERTABLE: Argument =
+    arg("alertable", Kind::Bool, Is("no"), "whether alerts and user APCs end the wait");
+const TIMEOUT: Argument = arg("timeout", Kind::Time, Is("none"), "how long to wait");
+const DEBUG: Argument = arg("debug", Kind::Handle, Required, "the debug object");
+
+const fn access(default: &'static str) -> Argument {
+    arg("access", Kind::Flags(&ACCESS), Is(default), "the access that is asked for")
+}
+
+/// A service or DLL function that is called with `params`.
+const fn call(
+    name: &'static str,
+    doc: &'static str,
+    args: &'static [Argument],
+    params: &'static [Param],
+    binds: Binds,
+) -> Verb {
+    Verb { name, doc, by: By::Thread, args, binds, how: How::Call { service: name, params } }
+}
+
+const NOTHING: Binds = Binds::Nothing;
+const PREVIOUS: Binds = Binds::Value("previous");
+
+pub(super) static VERBS: &[Verb] = &[
+    call("ExitProcess", "Ends the caller's process, as Win32 does.", &[STATUS], &[Arg("status")], NOTHING),
+    call("ExitThread", "Ends the caller, as Win32 does.", &[STATUS], &[Arg("status")], NOTHING),
+    call(
+        "NtAlertResumeThread",
+        "Alerts a thread and resumes it once.",
+        &[THREAD],
+        &[Arg("thread"), Out("previous")],
+        PREVIOUS,
+    ),
+    call("NtAlertThread", "Alerts a thread.", &[THREAD], &[Arg("thread")], NOTHING),
+    call(
+        "NtAllocateVirtualMemory",
+        "Reserves or commits pages; `name =` binds their address.",
+        &[
+            arg("process", Kind::Handle, Is("self"), "whose pages"),
+            arg("base", Kind::Address, Is("0"), "where; 0 leaves it to the kernel"),
+            arg("zero-bits", Kind::Number, Is("0"), "how many high bits of the address must be zero"),
+            arg("size", Kind::Number, Is("0x1000"), "how many bytes"),
+            arg("type", Kind::Flags(&ALLOCATION), Is("MEM_COMMIT|MEM_RESERVE"), "what to do"),
+            arg("protect", Kind::Flags(&PROTECTION), Is("PAGE_READWRITE"), "the pages' protection"),
+        ],
+        &[Arg("process"), InOut("base"), Arg("zero-bits"), Pointer("size"), Arg("type"), Arg("protect")],
+        Binds::Value("base"),
+    ),
+    call(
+        "NtClose",
+        "Closes a handle.",
+        &[arg("handle", Kind::Handle, Required, "the handle")],
+        &[Arg("handle")],
+        NOTHING,
+    ),
+    call(
+        "NtContinue",
+        "Goes on with a CONTEXT: the caller's own registers, but for what is given.",
+        &[
+            arg("flags", Kind::Flags(&CONTEXT_GROUPS), Is("full"), "the groups that are loaded"),
+            EIP,
+            EFLAGS,
+            SEGCS,
+            SEGSS,
+            EAX,
+            DR0,
+            DR1,
+            DR2,
+            DR3,
+            DR6,
+            DR7,
+            arg("test-alert", Kind::Bool, Is("no"), "whether pending user APCs are delivered first"),
+        ],
+        &[ContextIn, Arg("test-alert")],
+        NOTHING,
+    ),
+    call(
+        "NtCreateDebugObject",
+        "Makes a debug object; `name =` binds its handle.",
+        &[
+            access("DEBUG_OBJECT_ALL_ACCESS"),
+            arg("flags", Kind::Number, Is("0"), "1: kill the debuggees when the object goes"),
+        ],
+        &[OutHandle, Arg("access"), ObjectAttributes, Arg("flags")],
+        Binds::Object(ObjectKind::DebugObject),
+    ),
+    call(
+        "NtCreateEvent",
+        "Makes an event; `name =` binds its handle.",
+        &[
+            access("EVENT_ALL_ACCESS"),
+            arg("type", Kind::Choice(&EVENT_TYPE), Is("notification"), "the event's type"),
+            arg("state", Kind::Bool, Is("no"), "whether it is signaled from the start"),
+        ],
+        &[OutHandle, Arg("access"), ObjectAttributes, Arg("type"), Arg("state")],
+        Binds::Object(ObjectKind::Event),
+    ),
+    call(
+        "NtCreateMutant",
+        "Makes a mutant; `name =` binds its handle.",
+        &[
+            access("MUTANT_ALL_ACCESS"),
+            arg("initial-owner", Kind::Bool, Is("no"), "whether the caller owns it from the start"),
+        ],
+        &[OutHandle, Arg("access"), ObjectAttributes, Arg("initial-owner")],
+        Binds::Object(ObjectKind::Mutant),
+    ),
+    call(
+        "NtCreateSemaphore",
+        "Makes a semaphore; `name =` binds its handle.",
+        &[
+            access("SEMAPHORE_ALL_ACCESS"),
+            arg("initial-count", Kind::Number, Is("0"), "its count"),
+            arg("maximum-count", Kind::Number, Is("1"), "the most that it can count"),
+        ],
+        &[OutHandle, Arg("access"), ObjectAttributes, Arg("initial-count"), Arg("maximum-count")],
+        Binds::Object(ObjectKind::Semaphore),
+    ),
+    call(
+        "NtDebugActiveProcess",
+        "Attaches a debug object to a process that runs.",
+        &[PROCESS, DEBUG],
+        &[Arg("process"), Arg("debug")],
+        NOTHING,
+    ),
+    call(
+        "NtDebugContinue",
+        "Continues a debug event that NtWaitForDebugEvent has returned.",
+        &[
+            DEBUG,
+            arg("event-of", Kind::Thread, Required, "the thread whose event it is (its CLIENT_ID)"),
+            arg("status", Kind::Status, Is("DBG_CONTINUE"), "how to go on"),
+        ],
+        &[Arg("debug"), ClientId("event-of"), Arg("status")],
+        NOTHING,
+    ),
+    call(
+        "NtDelayExecution",
+        "Sleeps.",
+        &[ALERTABLE, arg("interval", Kind::Time, Required, "how long")],
+        &[Arg("alertable"), Time("interval")],
+        NOTHING,
+    ),
+    call(
+        "NtDuplicateObject",
+        "Duplicates a handle; `name =` binds the new one, in the target process.",
+        &[
+            arg("source-process", Kind::Handle, Is("self"), "whose handle"),
+            arg("source", Kind::Handle, Required, "the handle, as the source process knows it"),
+            arg("target-process", Kind::Handle, Is("self"), "who gets the new one"),
+            access("0"),
+            arg("attributes", Kind::Flags(&ATTRIBUTES), Is("0"), "attributes of the new handle"),
+            arg("options", Kind::Flags(&DUPLICATE), Is("DUPLICATE_SAME_ACCESS"), "how"),
+        ],
+        &[
+            Arg("source-process"),
+            Arg("source"),
+            Arg("target-process"),
+            OutHandle,
+            Arg("access"),
+            Arg("attributes"),
+            Arg("options"),
+        ],
+        Binds::Handle(Some("target-process")),
+    ),
+    call(
+        "NtFreeVirtualMemory",
+        "Releases or decommits pages.",
+        &[
+            arg("process", Kind::Handle, Is("self"), "whose pages"),
+            arg("base", Kind::Address, Required, "where"),
+            arg("size", Kind::Number, Is("0"), "how many bytes; 0 for all of the allocation"),
+            arg("type", Kind::Flags(&ALLOCATION), Is("MEM_RELEASE"), "what to do"),
+        ],
+        &[Arg("process"), Pointer("base"), Pointer("size"), Arg("type")],
+        NOTHING,
+    ),
+    call(
+        "NtGetContextThread",
+        "Reads a thread's user-mode registers.",
+        &[THREAD, arg("flags", Kind::Flags(&CONTEXT_GROUPS), Is("full"), "the groups to read")],
+        &[Arg("thread"), ContextOut],
+        NOTHING,
+    ),
+    call(
+        "NtOpenProcess",
+        "Opens a process by its id; `name =` binds the handle.",
+        &[access("PROCESS_ALL_ACCESS"), arg("process", Kind::Process, Required, "whose id")],
+        &[OutHandle, Arg("access"), ObjectAttributes, ClientId("process")],
+        Binds::Handle(None),
+    ),
+    call(
+        "NtOpenThread",
+        "Opens a thread by its ids; `name =` binds the handle.",
+        &[access("THREAD_ALL_ACCESS"), arg("thread", Kind::Thread, Required, "whose ids")],
+        &[OutHandle, Arg("access"), ObjectAttributes, ClientId("thread")],
+        Binds::Handle(None),
+    ),
+    call(
+        "NtQueryInformationProcess",
+        "Asks about a process.",
+        &[PROCESS, arg("class", Kind::Choice(&PROCESS_CLASS), Is("basic"), "what"), LENGTH],
+        &[Arg("process"), Query],
+        NOTHING,
+    ),
+    call(
+        "NtQueryInformationThread",
+        "Asks about a thread.",
+        &[THREAD, arg("class", Kind::Choice(&THREAD_CLASS), Is("basic"), "what"), LENGTH],
+        &[Arg("thread"), Query],
+        NOTHING,
+    ),
+    call(
+        "NtQueueApcThread",
+        "Queues a user APC to a thread.",
+        &[
+            THREAD,
+            arg("routine", Kind::Address, Is("apc"), "the APC routine"),
+            arg("context", Kind::Address, Is("0"), "its first argument, which tells APCs apart"),
+            arg("argument1", Kind::Address, Is("0"), "its second argument"),
+            arg("argument2", Kind::Address, Is("0"), "its third argument"),
+        ],
+        &[Arg("thread"), Arg("routine"), Arg("context"), Arg("argument1"), Arg("argument2")],
+        NOTHING,
+    ),
+    call(
+        "NtReleaseMutant",
+        "Gives up a mutant once.",
+        &[arg("mutant", Kind::Handle, Required, "the mutant")],
+        &[Arg("mutant"), Out("previous")],
+        PREVIOUS,
+    ),
+    call(
+        "NtReleaseSemaphore",
+        "Raises a semaphore's count.",
+        &[
+            arg("semaphore", Kind::Handle, Required, "the semaphore"),
+            arg("release-count", Kind::Number, Is("1"), "by how much"),
+        ],
+        &[Arg("semaphore"), Arg("release-count"), Out("previous")],
+        PREVIOUS,
+    ),
+    call(
+        "NtRemoveProcessDebug",
+        "Takes a debug object off a process.",
+        &[PROCESS, DEBUG],
+        &[Arg("process"), Arg("debug")],
+        NOTHING,
+    ),
+    call(
+        "NtResetEvent",
+        "Makes an event not signaled.",
+        &[arg("event", Kind::Handle, Required, "the event")],
+        &[Arg("event"), Out("previous")],
+        PREVIOUS,
+    ),
+    call("NtResumeProcess", "Resumes every thread of a process.", &[PROCESS], &[Arg("process")], NOTHING),
+    call(
+        "NtResumeThread",
+        "Counts a thread's suspend count down.",
+        &[THREAD],
+        &[Arg("thread"), Out("previous")],
+        PREVIOUS,
+    ),
+    call(
+        "NtSetContextThread",
+        "Sets a thread's user-mode registers; of the groups given, what is left out is as at rest.",
+        &[
+            THREAD,
+            arg("flags", Kind::Flags(&CONTEXT_GROUPS), Is("control"), "the groups to set"),
+            EIP,
+            EFLAGS,
+            SEGCS,
+            SEGSS,
+            EAX,
+            DR0,
+            DR1,
+            DR2,
+            DR3,
+            DR6,
+            DR7,
+        ],
+        &[Arg("thread"), ContextIn],
+        NOTHING,
+    ),
+    call(
+        "NtSetEvent",
+        "Signals an event.",
+        &[arg("event", Kind::Handle, Required, "the event")],
+        &[Arg("event"), Out("previous")],
+        PREVIOUS,
+    ),
+    call(
+        "NtSetInformationDebugObject",
+        "Changes a debug object.",
+        &[DEBUG, arg("class", Kind::Choice(&DEBUG_CLASS), Is("KillProcessOnExit"), "what"), VALUE, LENGTH],
+        &[Arg("debug"), Set, Const(0)],
+        NOTHING,
+    ),
+    call(
+        "NtSetInformationProcess",
+        "Changes a process.",
+        &[PROCESS, arg("class", Kind::Choice(&PROCESS_CLASS), Required, "what"), VALUE, LENGTH],
+        &[Arg("process"), Set],
+        NOTHING,
+    ),
+    call(
+        "NtSetInformationThread",
+        "Changes a thread.",
+        &[THREAD, arg("class", Kind::Choice(&THREAD_CLASS), Required, "what"), VALUE, LENGTH],
+        &[Arg("thread"), Set],
+        NOTHING,
+    ),
+    call("NtSuspendProcess", "Suspends every thread of a process.", &[PROCESS], &[Arg("process")], NOTHING),
+    call(
+        "NtSuspendThread",
+        "Counts a thread's suspend count up.",
+        &[THREAD],
+        &[Arg("thread"), Out("previous")],
+        PREVIOUS,
+    ),
+    call(
+        "NtTerminateProcess",
+        "Ends a process; with a NULL handle, the caller's other threads.",
+        &[PROCESS, STATUS],
+        &[Arg("process"), Arg("status")],
+        NOTHING,
+    ),
+    call("NtTerminateThread", "Ends a thread.", &[THREAD, STATUS], &[Arg("thread"), Arg("status")], NOTHING),
+    call("NtTestAlert", "Delivers what a pending alert or user APC has to say.", &[], &[], NOTHING),
+    call(
+        "NtWaitForDebugEvent",
+        "Waits for a debug event.",
+        &[DEBUG, ALERTABLE, TIMEOUT],
+        &[Arg("debug"), Arg("alertable"), Time("timeout"), StateChange],
+        NOTHING,
+    ),
+    call(
+        "NtWaitForMultipleObjects",
+        "Waits for one of several objects, or for all of them.",
+        &[
+            arg("handles", Kind::Handles, Required, "the objects"),
+            arg("wait-type", Kind::Choice(&WAIT_TYPE), Is("any"), "for all or for any of them"),
+            ALERTABLE,
+            TIMEOUT,
+        ],
+        &[Count("handles"), Array("handles"), Arg("wait-type"), Arg("alertable"), Time("timeout")],
+        NOTHING,
+    ),
+    call(
+        "NtWaitForSingleObject",
+        "Waits for an object.",
+        &[arg("handle", Kind::Handle, Required, "the object"), ALERTABLE, TIMEOUT],
+        &[Arg("handle"), Arg("alertable"), Time("timeout")],
+        NOTHING,
+    ),
+    call("NtYieldExecution", "Gives the processor to another thread that is ready.", &[], &[], NOTHING),
+];
+
+const LENGTH: Argument =
+    arg("length", Kind::Number, Default::Absent, "bytes; the class's own length if left out");
+const VALUE: Argument = arg("value", Kind::Number, Is("0"), "the value, a doubleword");
+const EIP: Argument = arg("eip", Kind::Address, Default::Absent, "where to go on");
+const EFLAGS: Argument = arg("eflags", Kind::Number, Default::Absent, "the flags");
+const SEGCS: Argument = arg("segcs", Kind::Number, Default::Absent, "the code selector");
+const SEGSS: Argument = arg("segss", Kind::Number, Default::Absent, "the stack selector");
+const EAX: Argument = arg("eax", Kind::Number, Default::Absent, "EAX (group integer)");
+const DR0: Argument = arg("dr0", Kind::Number, Default::Absent, "DR0 (group debug)");
+const DR1: Argument = arg("dr1", Kind::Number, Default::Absent, "DR1 (group debug)");
+const DR2: Argument = arg("dr2", Kind::Number, Default::Absent, "DR2 (group debug)");
+const DR3: Argument = arg("dr3", Kind::Number, Default::Absent, "DR3 (group debug)");
+const DR6: Argument = arg("dr6", Kind::Number, Default::Absent, "DR6 (group debug)");
+const DR7: Argument = arg("dr7", Kind::Number, Default::Absent, "DR7 (group debug)");

@@ -1,0 +1,41 @@
+//! What threads execute of their program besides calls.
+
+use super::choices::FAULTS;
+use super::{Argument, Binds, By, Deed, Default, Default::*, How, Kind, Verb};
+
+const fn arg(key: &'static str, kind: Kind, default: Default, doc: &'static str) -> Argument {
+    Argument { key, kind, default, doc }
+}
+
+const fn program(name: &'static str, doc: &'static str, args: &'static [Argument]) -> Verb {
+    Verb { name, doc, by: By::Thread, args, binds: Binds::Nothing, how: How::Program(name) }
+}
+
+pub(super) static VERBS: &[Verb] = &[
+    program("fld1", "Pushes 1.0 on the floating-point stack.", &[]),
+    program(
+        "fldcw",
+        "Loads the floating-point control word.",
+        &[arg("value", Kind::Number, Required, "the control word")],
+    ),
+    program("fnstcw", "Reads the floating-point control word.", &[]),
+    Verb {
+        name: "fault",
+        doc: "Executes something that the processor refuses.",
+        by: By::Thread,
+        args: &[
+            arg("kind", Kind::Word(&FAULTS), Required, "what"),
+            arg("address", Kind::Address, Is("0"), "where to read, write or execute"),
+        ],
+        binds: Binds::Nothing,
+        how: How::Recorder(Deed::Fault),
+    },
+    Verb {
+        name: "return",
+        doc: "Returns from the thread's entry point.",
+        by: By::Thread,
+        args: &[arg("value", Kind::Number, Is("0"), "what it returns")],
+        binds: Binds::Nothing,
+        how: How::Program(contract::program::LEAVE),
+    },
+];

@@ -1,0 +1,152 @@
+//! Lines that set the scene, move the world, act as a test driver would, and look.
+
+use super::choices::*;
+use super::{Argument, Binds, By, Deed, Default, Default::*, How, Kind, Param, Param::*, Verb};
+
+const fn arg(key: &'static str, kind: Kind, default: Default, doc: &'static str) -> Argument {
+    Argument { key, kind, default, doc }
+}
+
+const fn deed(name: &'static str, doc: &'static str, args: &'static [Argument], deed: Deed) -> Verb {
+    Verb { name, doc, by: By::World, args, binds: Binds::Nothing, how: How::Recorder(deed) }
+}
+
+const fn driver(
+    name: &'static str,
+    doc: &'static str,
+    args: &'static [Argument],
+    service: &'static str,
+    params: &'static [Param],
+) -> Verb {
+    Verb { name, doc, by: By::Driver, args, binds: Binds::Nothing, how: How::Call { service, params } }
+}
+
+const IN_THREAD: Argument = arg("thread", Kind::Thread, Required, "the thread in whose context it happens");
+const LOOKED_AT: Argument = arg("thread", Kind::Thread, Required, "the thread");
+
+const fn patch(key: &'static str, doc: &'static str) -> Argument {
+    arg(key, Kind::Number, Absent, doc)
+}
+
+pub(super) static VERBS: &[Verb] = &[
+    deed(
+        "process",
+        "`init` makes a process from the program's image, as Win32's CreateProcess does, without a thread.",
+        &[arg("name", Kind::NewName, Required, "its name in the case")],
+        Deed::Process,
+    ),
+    deed(
+        "thread",
+        "`init` makes a thread that starts at the program's entry, the first of a process as Win32's \
+         CreateProcess does, later ones as CreateRemoteThread does.",
+        &[
+            arg("name", Kind::NewName, Required, "its name in the case"),
+            arg("suspended", Kind::Flag, Absent, "creates it suspended"),
+            arg("in", Kind::Process, Required, "its process"),
+            arg("contextflags", Kind::Flags(&CONTEXT_GROUPS), Absent, "groups besides the full ones"),
+            patch("eflags", "CONTEXT.EFlags"),
+            patch("eip", "CONTEXT.Eip"),
+            patch("esp", "CONTEXT.Esp"),
+            patch("ebp", "CONTEXT.Ebp"),
+            patch("eax", "CONTEXT.Eax"),
+            patch("ebx", "CONTEXT.Ebx"),
+            patch("ecx", "CONTEXT.Ecx"),
+            patch("edx", "CONTEXT.Edx"),
+            patch("esi", "CONTEXT.Esi"),
+            patch("edi", "CONTEXT.Edi"),
+            patch("segcs", "CONTEXT.SegCs"),
+            patch("segds", "CONTEXT.SegDs"),
+            patch("seges", "CONTEXT.SegEs"),
+            patch("segfs", "CONTEXT.SegFs"),
+            patch("seggs", "CONTEXT.SegGs"),
+            patch("segss", "CONTEXT.SegSs"),
+            patch("dr0", "CONTEXT.Dr0"),
+            patch("dr1", "CONTEXT.Dr1"),
+            patch("dr2", "CONTEXT.Dr2"),
+            patch("dr3", "CONTEXT.Dr3"),
+            patch("dr6", "CONTEXT.Dr6"),
+            patch("dr7", "CONTEXT.Dr7"),
+            patch("fpu-control", "CONTEXT.FloatSave.ControlWord; what is left out is as after FNINIT"),
+            patch("fpu-status", "CONTEXT.FloatSave.StatusWord"),
+            patch("fpu-tag", "CONTEXT.FloatSave.TagWord"),
+        ],
+        Deed::Thread,
+    ),
+    deed(
+        "clock",
+        "Time passes: for each 10 ms the world's clock moves and interrupts once.",
+        &[arg("advance", Kind::Ticks, Required, "how much")],
+        Deed::Clock,
+    ),
+    deed(
+        "interrupt",
+        "A clock interrupt will come in the middle of the next event; time does not pass.",
+        &[arg(
+            "after",
+            Kind::Number,
+            Required,
+            "how many instructions into the event; none comes when it is over sooner",
+        )],
+        Deed::Interrupt,
+    ),
+    deed(
+        "pool fail",
+        "Allocations from the kernel's pool will fail.",
+        &[
+            arg("tag", Kind::Tags, Is("any"), "allocations with one of these tags, counted each for itself"),
+            arg("skip", Kind::Number, Is("0"), "how many still succeed"),
+            arg("count", Kind::Number, Is("1"), "how many then fail"),
+        ],
+        Deed::PoolFail,
+    ),
+    deed("run", "The machine runs until it is quiet.", &[], Deed::Run),
+    driver(
+        "driver enter-critical-region",
+        "A driver calls KeEnterCriticalRegion in a thread's context.",
+        &[IN_THREAD],
+        "DriverEnterCriticalRegion",
+        &[],
+    ),
+    driver(
+        "driver leave-critical-region",
+        "A driver calls KeLeaveCriticalRegion in a thread's context.",
+        &[IN_THREAD],
+        "DriverLeaveCriticalRegion",
+        &[],
+    ),
+    driver(
+        "driver queue-apc",
+        "A driver queues an APC to a thread; a user APC runs the program's `apc` with context D.",
+        &[
+            IN_THREAD,
+            arg("target", Kind::Handle, Required, "the thread that gets it"),
+            arg("kind", Kind::Word(&APC_KIND), Required, "special and normal kernel APC, or user APC"),
+        ],
+        "DriverQueueApc",
+        &[Arg("target"), Arg("kind")],
+    ),
+    driver(
+        "driver wait",
+        "A driver waits for an object in a thread's context, without a timeout.",
+        &[
+            IN_THREAD,
+            arg("object", Kind::Handle, Required, "the object"),
+            arg("mode", Kind::Word(&WAIT_MODE), Is("kernel"), "the wait's mode"),
+            arg("alertable", Kind::Bool, Is("no"), "whether alerts end the wait"),
+        ],
+        "DriverWait",
+        &[Arg("object"), Arg("mode"), Arg("alertable")],
+    ),
+    deed(
+        "look first-instruction",
+        "Shows the registers and the top of the stack as a thread's first instruction in ring 3 found them.",
+        &[LOOKED_AT],
+        Deed::FirstInstruction,
+    ),
+    deed(
+        "look registers",
+        "Shows the flags, selectors and debug registers with which a thread runs.",
+        &[LOOKED_AT],
+        Deed::Registers,
+    ),
+];
