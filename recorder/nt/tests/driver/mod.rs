@@ -22,6 +22,8 @@ pub struct Driver {
     pub trace: Vec<&'static str>,
     pub named: Vec<Named>,
     next_tick: u64,
+    /// Threads that had the processor and did nothing with it.
+    rested: Vec<ObjectId>,
 }
 
 /// A word of a call.
@@ -41,7 +43,7 @@ impl Driver {
         let nt = Nt::new();
         let m = nt.boot().expect("boots");
         let mut driver =
-            Driver { nt, m, period, trace: Vec::new(), named: Vec::new(), next_tick: period };
+            Driver { nt, m, period, trace: Vec::new(), named: Vec::new(), next_tick: period, rested: Vec::new() };
         driver.settle();
         driver
     }
@@ -90,6 +92,10 @@ impl Driver {
                         }
                     }
                 }
+                Stop::Budget if self.m.cpu.next() == park() => {
+                    let current = self.nt.current(&self.m);
+                    self.rested.push(current);
+                }
                 Stop::Budget => {}
                 Stop::Halted => {
                     if self.m.cpu.eflags & 0x200 == 0 {
@@ -117,7 +123,7 @@ impl Driver {
 
     /// Rotates until every runnable thread has had the processor and sat at park.
     pub fn settle(&mut self) {
-        let mut rested: Vec<ObjectId> = Vec::new();
+        self.rested.clear();
         let mut seen = Vec::new();
         for _ in 0..600 {
             let halted = self.slice();
@@ -129,17 +135,16 @@ impl Driver {
             let now: Vec<_> = users.iter().map(|thread| (thread.id, thread.activity)).collect();
             if now != seen {
                 seen = now;
-                rested.clear();
-            }
-            if let Some(current) = users.iter().find(|thread| thread.current)
-                && self.m.cpu.next() == park()
-            {
-                rested.push(current.id);
+                self.rested.clear();
             }
             let restless = |thread: &&&contract::ThreadStatus| {
-                thread.activity == Activity::Runnable && !rested.contains(&thread.id)
+                thread.activity == Activity::Runnable && !self.rested.contains(&thread.id)
             };
             if !users.iter().any(|thread| restless(&thread)) {
+                // An interrupt that is under way comes to its end.
+                let period = std::mem::take(&mut self.period);
+                self.slice();
+                self.period = period;
                 return;
             }
             self.tick();
@@ -154,8 +159,11 @@ impl Driver {
 
     /// Rotates until the thread is current and at park.
     pub fn bring(&mut self, thread: ObjectId) {
+        let period = std::mem::take(&mut self.period);
         for _ in 0..600 {
             if self.nt.current(&self.m) == thread && self.m.cpu.next() == park() && self.m.cpu.cpl() == 3 {
+                self.period = period;
+                self.next_tick = self.m.retired + period;
                 return;
             }
             self.tick();
