@@ -1,0 +1,77 @@
+//! TEB and PEB (nt52.md 2.13, 2.14), and the records that cross into user mode.
+
+use guest::{Va, guest_struct};
+
+guest_struct! {
+    /// TEB.
+    pub(crate) struct Teb [0x1000] {
+        0x000 exception_list: u32,
+        0x004 stack_base: u32,
+        0x008 stack_limit: u32,
+        0x010 version: u32,
+        0x014 arbitrary_user_pointer: u32,
+        0x018 self_teb: Va,
+        0x020 unique_process: u32,
+        0x024 unique_thread: u32,
+        0x030 peb: Va,
+        0x034 last_error_value: u32,
+        0x0C4 current_locale: u32,
+        0x1A4 exception_code: u32,
+        0x6B4 real_unique_process: u32,
+        0x6B8 real_unique_thread: u32,
+        0xBF8 static_string_length: u16,
+        0xBFA static_string_maximum: u16,
+        0xBFC static_string_buffer: u32,
+        0xE0C deallocation_stack: u32,
+        0xF24 debug_object_handle: u32,
+        0xF70 gdi_batch_count: u32,
+        0xF75 free_stack_on_termination: u8,
+        0xF77 ideal_processor: u8,
+        0xF78 guaranteed_stack_bytes: u32,
+    }
+}
+guest_struct! {
+    /// PEB.
+    pub(crate) struct Peb [0x1000] {
+        0x00 inherited_address_space: u8,
+        0x02 being_debugged: u8,
+        0x04 mutant: u32,
+        0x08 image_base_address: Va,
+        0x0C ldr: u32,
+        0x10 process_parameters: u32,
+        0x64 number_of_processors: u32,
+        0x78 heap_segment_reserve: u32,
+        0x7C heap_segment_commit: u32,
+        0x8C maximum_number_of_heaps: u32,
+        0x90 process_heaps: u32,
+        0xA4 os_major_version: u32,
+        0xA8 os_minor_version: u32,
+        0xAC os_build_number: u16,
+        0xB0 os_platform_id: u32,
+        0xB4 image_subsystem: u32,
+        0xB8 image_subsystem_major_version: u32,
+        0xBC image_subsystem_minor_version: u32,
+    }
+}
+guest_struct! {
+    /// INITIAL_TEB.
+    pub(crate) struct InitialTeb [0x14] {
+        0x00 previous_stack_base: u32,
+        0x04 previous_stack_limit: u32,
+        0x08 stack_base: u32,
+        0x0C stack_limit: u32,
+        0x10 allocated_stack_base: u32,
+    }
+}
+guest_struct! {
+    /// EXCEPTION_RECORD.
+    pub(crate) struct ExceptionRecord [0x50] {
+        0x00 code: u32,
+        0x04 flags: u32,
+        0x08 nested: u32,
+        0x0C address: u32,
+        0x10 number_parameters: u32,
+        0x14 information0: u32,
+        0x18 information1: u32,
+    }
+}

@@ -1,0 +1,136 @@
+//! Threads as the recorder needs to see them in order to drive them.
+
+use super::processes;
+use crate::Nt;
+use crate::layout::*;
+use crate::ob;
+use crate::stubs::INTERRUPT_RETURN;
+use contract::{Activity, ObjectId, Resume, ThreadStatus};
+use guest::{Peek, Pointer, Read, Va, walk};
+use machine::{Machine, Reg};
+
+/// What a thread is doing.
+pub(super) fn activity(peek: &mut Peek, thread: KThread) -> Activity {
+    if peek.get(thread.header().signal_state()).unwrap_or(0) != 0 {
+        return Activity::Terminated;
+    }
+    match peek.get(thread.state()) {
+        Ok(State::Initialized) => Activity::Initialized,
+        Ok(State::Terminated) => Activity::Terminated,
+        Ok(State::Waiting | State::GateWait) => {
+            match u32::from(peek.get(thread.wait_reason()).unwrap_or(0)) {
+                reason::SUSPENDED => Activity::Suspended,
+                _ => Activity::Waiting,
+            }
+        }
+        _ => Activity::Runnable,
+    }
+}
+
+/// The thread that has the processor.
+pub(crate) fn current(m: &Machine) -> ObjectId {
+    let mut peek = Peek::new(m);
+    let thread = peek.get(PCR.current_thread()).expect("the KPCR is mapped");
+    ob::id(&mut peek, thread.va()).expect("the current thread is there")
+}
+
+/// Every thread: by process, then by creation.
+pub(crate) fn threads(nt: &Nt, m: &Machine) -> Vec<ThreadStatus> {
+    let mut peek = Peek::new(m);
+    let mut found = Vec::new();
+    for process in processes(m) {
+        let list = walk(&mut peek, process.thread_list_head(), EThread::thread_list_entry);
+        for thread in list.unwrap_or_default() {
+            found.extend(status(nt, m, process, thread));
+        }
+    }
+    found
+}
+
+fn status(nt: &Nt, m: &Machine, process: EProcess, thread: EThread) -> Option<ThreadStatus> {
+    let mut peek = Peek::new(m);
+    let tcb = thread.tcb();
+    let activity = activity(&mut peek, tcb);
+    let current = peek.get(PCR.current_thread()).ok()? == tcb;
+    let top = peek.get(tcb.initial_stack()).ok()?;
+    let system = peek.get(thread.cross_thread_flags()).ok()? & cross::SYSTEM != 0;
+    let in_user = current && m.cpu.cpl() == 3;
+    let entered = !system && !in_user && !top.is_null() && activity != Activity::Terminated;
+    let user = match entered && activity != Activity::Initialized {
+        true => user_registers(&mut peek, KThread::user_frame(top)),
+        false => None,
+    };
+    let resume = match activity {
+        Activity::Terminated => None,
+        _ if current => Some(Resume {
+            eip: m.cpu.eip,
+            esp: m.cpu.esp(),
+            ebp: m.cpu.reg(Reg::Ebp),
+            user: in_user,
+        }),
+        _ if user.is_some() && was_in_user(nt, &mut peek, tcb, top) => user,
+        _ => switched(&mut peek, tcb),
+    };
+    Some(ThreadStatus {
+        id: ob::id(&mut peek, thread.va())?,
+        process: ob::id(&mut peek, process.va())?,
+        activity,
+        current,
+        system,
+        resume,
+        user,
+        stack: (if top.is_null() { Va(0) } else { top.sub(KERNEL_STACK_SIZE) }, top),
+        cr3: peek.get(process.pcb().directory_table_base()).ok()?,
+    })
+}
+
+fn user_registers(peek: &mut Peek, frame: KTrapFrame) -> Option<Resume> {
+    Some(Resume {
+        eip: peek.get(frame.eip()).ok()?,
+        esp: peek.get(frame.hardware_esp()).ok()?,
+        ebp: peek.get(frame.ebp()).ok()?,
+        user: true,
+    })
+}
+
+/// Bytes from KSWITCHFRAME's return address to the EBP that KiSwapContext pushed.
+const SAVED_EBP: u32 = 0xC;
+
+/// Where a thread that has been switched away from goes on.
+fn switched(peek: &mut Peek, thread: KThread) -> Option<Resume> {
+    let frame = KSwitchFrame::at(peek.get(thread.kernel_stack()).ok()?);
+    Some(Resume {
+        eip: peek.get(frame.ret_addr()).ok()?.0,
+        esp: frame.va().0,
+        ebp: peek.load(frame.va().add(SAVED_EBP)).ok()?,
+        user: false,
+    })
+}
+
+/// Frames that are walked at most.
+const FRAMES: usize = 64;
+
+/// Whether a thread was switched away from on its way back to user mode from an interrupt there, with
+/// no APC that is delivered first: the frames lead straight to the interrupt's way out.
+fn was_in_user(nt: &Nt, peek: &mut Peek, thread: KThread, top: Va) -> bool {
+    let back = nt.code.kernel.symbol(INTERRUPT_RETURN);
+    let frame = KThread::user_frame(top).va();
+    let state = thread.apc_state();
+    let pending = [state.kernel_apc_pending(), state.user_apc_pending()];
+    if pending.into_iter().any(|slot| peek.get(slot).unwrap_or(0) != 0) {
+        return false;
+    }
+    let Some(resume) = switched(peek, thread) else { return false };
+    let mut ebp = Va(resume.ebp);
+    for _ in 0..FRAMES {
+        let (Ok(saved), Ok(to)) = (peek.load::<Va>(ebp), peek.load::<Va>(ebp.add(4))) else { return false };
+        if saved == frame {
+            return to == back;
+        }
+        if saved <= ebp || saved >= top {
+            return false;
+        }
+        ebp = saved;
+    }
+    false
+}
