@@ -1,1 +1,24 @@
-//! Placeholder.
+//! Verifies, compares and explains recordings; and the program `tandem`, which does so for users.
+//!
+//! - [`corpus`] finds cases, [`compare()`] records one on two kernels, [`judge()`] measures the outcome by
+//!   what the case and its golden say, [`json`] writes it for programs.
+//! - [`verify()`] runs a recording's inputs again and names the first event and the first instruction
+//!   that differ.
+//! - [`explain`] shows what lies behind: call traces side by side, stacks walked with symbols;
+//!   [`fields`] names the fields in which two machines differ.
+//! - [`cli`] is the program. Everything it says goes through one type, and ends in one of three
+//!   statuses: 0 as written, 1 something unexpected, 2 bad usage or input.
+
+mod batch;
+pub mod cli;
+pub mod compare;
+pub mod corpus;
+pub mod explain;
+pub mod fields;
+pub mod json;
+pub mod judge;
+pub mod verify;
+
+pub use compare::{Compared, PairError, compare, pair};
+pub use judge::{Surprise, Verdict, judge};
+pub use verify::{Deviation, verify};

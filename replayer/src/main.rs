@@ -1,1 +1,5 @@
-fn main() {}
+//! The program `tandem`.
+
+fn main() -> std::process::ExitCode {
+    replayer::cli::main().into()
+}

@@ -117,7 +117,7 @@ impl View {
             let state = if process.terminated { "terminated" } else { "alive" };
             add(subject.clone(), "state", state.to_owned());
             if let Some(status) = process.exit_status {
-                add(subject.clone(), "exit status", status.to_string());
+                add(subject.clone(), "exit status", format!("{:08X}", status.0));
             }
             if process.being_debugged {
                 add(subject, "being debugged", "yes".to_owned());
@@ -127,7 +127,7 @@ impl View {
             let subject = format!("thread {}", thread.name);
             add(subject.clone(), "state", thread.state.clone());
             if let Some(status) = thread.exit_status {
-                add(subject.clone(), "exit status", status.to_string());
+                add(subject.clone(), "exit status", format!("{:08X}", status.0));
             }
             if thread.suspend_count != 0 {
                 add(subject.clone(), "suspend count", thread.suspend_count.to_string());

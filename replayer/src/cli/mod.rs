@@ -1,0 +1,181 @@
+//! The program `tandem`: its commands, and what they end with.
+
+mod diff;
+mod messages;
+mod new;
+mod record;
+mod replay;
+mod run;
+mod show;
+mod verbs;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use messages::Messages;
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+/// Everything is as written.
+pub const FINE: u8 = 0;
+/// Something is not as written: a difference without a reason, a golden that no longer fits, a replay
+/// that went another way.
+pub const UNEXPECTED: u8 = 1;
+/// Bad usage or bad input.
+pub const BAD: u8 = 2;
+
+/// Runs two NT-like kernels through the same events and shows where they part.
+///
+/// Without a command: runs the whole corpus, as `tandem run` does.
+///
+/// Ends with status 0 when everything is as written, 1 when something is not, and 2 for bad usage or
+/// input.
+#[derive(Parser)]
+#[command(name = "tandem", version, propagate_version = true)]
+struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Records cases on two kernels, compares them, and checks their goldens
+    Run(RunOptions),
+    /// Records a case on one kernel into a file
+    Record(RecordOptions),
+    /// Runs a recording's inputs again and compares every snapshot
+    Replay {
+        /// The recording
+        file: PathBuf,
+    },
+    /// Compares two recordings of one case, and shows the calls behind the first difference
+    Diff {
+        /// A recording
+        left: PathBuf,
+        /// Another recording of the same case
+        right: PathBuf,
+    },
+    /// Shows what a kernel looks like after an event: view, registers, stacks walked with symbols
+    Show(ShowOptions),
+    /// Writes the skeleton of a case into the corpus
+    New {
+        /// The case's topic and name: termination/null_handle_ends_the_others
+        #[arg(value_name = "TOPIC/NAME")]
+        name: String,
+    },
+    /// Lists every verb with its arguments, their types and defaults, and the kernels that have it
+    Verbs,
+}
+
+#[derive(Args, Default)]
+struct RunOptions {
+    /// Cases, or folders of cases; the whole corpus when none is given
+    paths: Vec<PathBuf>,
+    /// The first kernel, instead of the case's
+    #[arg(long, value_name = "KERNEL", value_parser = kernel_names())]
+    left: Option<String>,
+    /// The second kernel, instead of the case's
+    #[arg(long, value_name = "KERNEL", value_parser = kernel_names())]
+    right: Option<String>,
+    /// For people, or one JSON object a line for each case
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Args)]
+struct RecordOptions {
+    /// The case
+    case: PathBuf,
+    /// The kernel
+    #[arg(long, value_parser = kernel_names())]
+    kernel: String,
+    /// The file to write
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+#[derive(Args)]
+struct ShowOptions {
+    /// The case
+    case: PathBuf,
+    /// The kernel
+    #[arg(long, value_parser = kernel_names())]
+    kernel: String,
+    /// After which event, counted from 1; 0 is the booted machine; the last one when not given
+    #[arg(long, value_name = "N")]
+    event: Option<usize>,
+}
+
+fn kernel_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(recorder::kernels::names())
+}
+
+/// The program, with the process's arguments, folder and streams.
+pub fn main() -> u8 {
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    let (terminal, colour) = (out.is_terminal() && err.is_terminal(), err.is_terminal());
+    let mut messages = Messages::new(&mut out, &mut err, terminal, colour);
+    match std::env::current_dir() {
+        Ok(here) => with(&here, std::env::args_os().collect(), messages),
+        Err(error) => messages.failure(&anyhow::Error::new(error).context("the current folder")),
+    }
+}
+
+/// The program with these arguments (the first is its own name), in the folder `here`, from which
+/// relative paths go, with these streams, none of them a terminal. Gives the exit status.
+pub fn main_with(
+    here: &Path,
+    args: impl IntoIterator<Item = impl Into<OsString>>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> u8 {
+    with(here, args.into_iter().map(Into::into).collect(), Messages::new(out, err, false, false))
+}
+
+fn with(here: &Path, args: Vec<OsString>, mut messages: Messages) -> u8 {
+    let options = match Options::try_parse_from(args) {
+        Ok(options) => options,
+        Err(error) if error.use_stderr() => return messages.usage(&error.render()),
+        Err(help) => return ended(messages.text(&help.render().to_string()), FINE),
+    };
+    let result = match options.command.unwrap_or(Command::Run(RunOptions::default())) {
+        Command::Run(options) => run::run(here, &options, &mut messages),
+        Command::Record(options) => record::run(here, &options, &mut messages),
+        Command::Replay { file } => replay::run(&here.join(file), &mut messages),
+        Command::Diff { left, right } => diff::run(&here.join(left), &here.join(right), &mut messages),
+        Command::Show(options) => show::run(here, &options, &mut messages),
+        Command::New { name } => new::run(here, &name, &mut messages),
+        Command::Verbs => verbs::run(&mut messages),
+    };
+    match result {
+        Ok(status) => status,
+        Err(error) => messages.failure(&error),
+    }
+}
+
+fn ended(written: std::io::Result<()>, status: u8) -> u8 {
+    if written.is_ok() { status } else { BAD }
+}
+
+/// The kernel of that name; clap has checked that there is one.
+fn kernel(name: &str) -> anyhow::Result<&'static dyn contract::Kernel> {
+    recorder::kernels::by_name(name).ok_or_else(|| anyhow::anyhow!("no kernel is named {name}"))
+}
+
+/// The case in a file. Its name is the file's, wherever that lies, so that a recording does not tell
+/// from where it was made.
+fn case(here: &Path, path: &Path) -> anyhow::Result<(recorder::Case, String)> {
+    anyhow::ensure!(!here.join(path).is_dir(), "{} is a folder; name one case", path.display());
+    let mut source = crate::corpus::find(&[path.to_owned()], here)?.remove(0);
+    if let Some((_, stem)) = source.name.rsplit_once('/') {
+        source.name = stem.to_owned();
+    }
+    Ok((source.read()?, source.shown))
+}

@@ -1,0 +1,85 @@
+//! Two kernels, one case: what each made of it, side by side.
+
+use contract::Kernel;
+use golden::{ComparedEvent, Comparison, Side};
+use recorder::{Case, CaseError, EventRecord, RecordError, Recording};
+
+/// A case recorded on two kernels.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    /// What can be told apart.
+    pub comparison: Comparison,
+    /// The first kernel's recording.
+    pub left: Recording,
+    /// The second kernel's recording.
+    pub right: Recording,
+}
+
+/// Why two recordings cannot be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum PairError {
+    /// They are of different cases.
+    #[error("these are recordings of two different cases: {left} and {right}")]
+    Cases {
+        /// The first one's case.
+        left: String,
+        /// The second one's case.
+        right: String,
+    },
+    /// They are of one case, which was edited between them.
+    #[error("{case} was edited between the two recordings: record both again")]
+    Texts {
+        /// The case.
+        case: String,
+    },
+    /// The case's text, kept in the recording, is no longer a case.
+    #[error(transparent)]
+    Case(#[from] CaseError),
+}
+
+/// Records a case on two kernels and compares them.
+///
+/// # Errors
+/// [`RecordError`]: one of them could not be recorded.
+pub fn compare(
+    case: &Case,
+    left: &'static dyn Kernel,
+    right: &'static dyn Kernel,
+) -> Result<Compared, RecordError> {
+    let (left, right) = (recorder::record(case, left)?, recorder::record(case, right)?);
+    let comparison = comparison(case, &left, &right);
+    Ok(Compared { comparison, left, right })
+}
+
+/// Compares two recordings of one case, as far as both reach.
+///
+/// # Errors
+/// [`PairError`]: they are not of one case.
+pub fn pair(left: &Recording, right: &Recording) -> Result<Comparison, PairError> {
+    let (ours, theirs) = (&left.header, &right.header);
+    if ours.case != theirs.case {
+        return Err(PairError::Cases { left: ours.case.clone(), right: theirs.case.clone() });
+    }
+    if ours.digest != theirs.digest {
+        return Err(PairError::Texts { case: ours.case.clone() });
+    }
+    Ok(comparison(&left.case()?, left, right))
+}
+
+fn comparison(case: &Case, left: &Recording, right: &Recording) -> Comparison {
+    let side = |event: &EventRecord| Side { outcome: event.outcome.clone(), view: event.view.clone() };
+    let both = left.events.iter().zip(&right.events);
+    let compared = both.map(|(ours, theirs)| ComparedEvent {
+        line: ours.line,
+        text: ours.text.clone(),
+        left: side(ours),
+        right: side(theirs),
+    });
+    Comparison {
+        left: left.header.kernel.clone(),
+        right: right.header.kernel.clone(),
+        title: case.title.clone(),
+        reason: case.differs.clone(),
+        events: compared.collect(),
+    }
+}

@@ -1,0 +1,127 @@
+//! Whether a kernel still does what was recorded.
+
+use crate::fields;
+use contract::{Kernel, View};
+use recorder::{RecordError, Recording, Replay, Step};
+use std::fmt;
+
+/// Where a replay went another way than its recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deviation {
+    /// The first event after which the machine was another one; none for booting.
+    pub event: Option<usize>,
+    /// Its line in the case's file; 0 for booting.
+    pub line: u32,
+    /// Its text.
+    pub text: String,
+    /// The first instruction that did something else; for a recording that was not made in detail the
+    /// first native routine. None when no instruction did.
+    pub step: Option<Step>,
+    /// Why the event's end could not be reached, if the kernel went that far away.
+    pub strayed: Option<String>,
+    /// Whether the machine is the recorded one, and only what the kernel shows of it is not.
+    pub shown: bool,
+    /// The fields of named structures that differ after the event, the recorded value first.
+    pub fields: Vec<String>,
+    /// How many later events differ as well, each judged from the recorded machine before it.
+    pub later: usize,
+}
+
+/// Runs a recording's inputs again on a kernel, and compares the machine after booting and after
+/// every event with the recorded one, to the byte, and what the kernel shows of it. None when all are
+/// the same.
+///
+/// # Errors
+/// [`RecordError`]: the kernel does not boot.
+pub fn verify(recording: &Recording, kernel: &'static dyn Kernel) -> Result<Option<Deviation>, RecordError> {
+    let mut replay = Replay::start(recording, kernel);
+    let mut first = None;
+    while let Some(replayed) = replay.next_event()? {
+        let event = replayed.event.map_or(&recording.boot, |index| &recording.events[index]);
+        if replayed.same && kernel.view(&replayed.machine, &event.named) == of_kernel(&event.view) {
+            continue;
+        }
+        match &mut first {
+            Some(Deviation { later, .. }) => *later += 1,
+            None => {
+                first = Some(Deviation {
+                    event: replayed.event,
+                    line: event.line,
+                    text: event.text.clone(),
+                    step: if replayed.same { None } else { replay.first_step(replayed.event)? },
+                    strayed: replayed.strayed,
+                    shown: replayed.same,
+                    fields: fields::differing(kernel, &event.named, &event.machine, &replayed.machine),
+                    later: 0,
+                });
+            }
+        }
+    }
+    Ok(first)
+}
+
+/// The part of a recorded view that the kernel gave.
+fn of_kernel(view: &View) -> View {
+    let mut view = View { handles: Vec::new(), ..view.clone() };
+    for thread in &mut view.threads {
+        thread.ran.clear();
+        thread.call = None;
+    }
+    view
+}
+
+/// `line 9, main NtTerminateProcess process=NULL: differs first at KiSwapContext+12 …`.
+impl fmt::Display for Deviation {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.event {
+            None => write!(f, "booting differs")?,
+            Some(_) => write!(f, "line {}, {}: differs", self.line, self.text)?,
+        }
+        match &self.step {
+            Some(step) => {
+                write!(f, " first at {}, instruction {}", step.place, step.at)?;
+                if let Some(thread) = &step.thread {
+                    write!(f, ", thread {thread}")?;
+                }
+            }
+            None if self.shown => f.write_str(" in what the kernel shows of the same machine")?,
+            None => f.write_str(", no telling at which instruction")?,
+        }
+        if let Some(strayed) = &self.strayed {
+            write!(f, "; {strayed}")?;
+        }
+        match self.later {
+            0 => Ok(()),
+            1 => f.write_str("; 1 later event differs by itself"),
+            later => write!(f, "; {later} later events differ by themselves"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deviation_names_the_event_and_the_instruction() {
+        let mut deviation = Deviation {
+            event: Some(3),
+            line: 9,
+            text: "main NtClose handle=bad".to_owned(),
+            step: Some(Step { at: 1234, place: "NtClose.2".to_owned(), thread: Some("main".to_owned()) }),
+            strayed: None,
+            shown: false,
+            fields: Vec::new(),
+            later: 2,
+        };
+        assert_eq!(
+            deviation.to_string(),
+            "line 9, main NtClose handle=bad: differs first at NtClose.2, instruction 1234, thread main; \
+             2 later events differ by themselves"
+        );
+        deviation.event = None;
+        deviation.step = None;
+        deviation.later = 0;
+        assert_eq!(deviation.to_string(), "booting differs, no telling at which instruction");
+    }
+}
