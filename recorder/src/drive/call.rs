@@ -215,6 +215,7 @@ impl Run {
         let pending = self.watched.get(&thread).and_then(|watched| watched.call.clone());
         match pending.and_then(|pending| pending.result) {
             Some((status, outs)) => Ok(Ok(Answer { status, outs })),
+            None if self.stopped => Ok(Err(Outcome::Ended)),
             None => Ok(Err(self.unfinished(thread))),
         }
     }
