@@ -145,11 +145,7 @@ impl Run {
     ) -> Result<(), Outcome> {
         let thread = self.kernel.current(&self.motor.m);
         let esp = self.motor.m.cpu.esp();
-        // The locals of the last call are gone, as they are for a program that has left the function.
-        let rest = match self.watched.get(&thread).and_then(|watched| watched.rest) {
-            Some((left, rest)) if left == esp => rest,
-            _ => esp,
-        };
+        let rest = self.rest(thread, esp);
         let locals = (rest & !3).wrapping_sub(stack.locals.len() as u32);
         let mut writes = Vec::new();
         let mut back = esp;
@@ -215,7 +211,17 @@ impl Run {
         let pending = self.watched.get(&thread).and_then(|watched| watched.call.clone());
         match pending.and_then(|pending| pending.result) {
             Some((status, outs)) => Ok(Ok(Answer { status, outs })),
+            None if self.stopped => Ok(Err(Outcome::Ended)),
             None => Ok(Err(self.unfinished(thread))),
+        }
+    }
+
+    /// A thread's stack pointer without the locals of its last call, which are gone as they are for a
+    /// program that has left the function.
+    pub(super) fn rest(&self, thread: ObjectId, esp: u32) -> u32 {
+        match self.watched.get(&thread).and_then(|watched| watched.rest) {
+            Some((left, rest)) if left == esp => rest,
+            _ => esp,
         }
     }
 

@@ -221,7 +221,7 @@ impl Run {
         set(layout.context_flags(), self.word(event.value("flags"), actor)?);
         for (slot, value) in [
             (layout.eip(), park().0),
-            (layout.esp(), at.map_or(0, |at| at.esp)),
+            (layout.esp(), status.zip(at).map_or(0, |(status, at)| self.rest(status.id, at.esp))),
             (layout.ebp(), at.map_or(0, |at| at.ebp)),
             (layout.eflags(), 0x202),
             (layout.seg_cs(), 0x1B),

@@ -16,6 +16,7 @@ mod error;
 mod frame;
 mod look;
 mod motor;
+mod nesting;
 mod quiet;
 mod replay;
 mod run;

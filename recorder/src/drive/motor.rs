@@ -1,10 +1,11 @@
 //! The machine, its kernel, and what is written down while they run.
 
+use super::nesting::Nesting;
 use crate::recording::{EventRecord, Input, Reaching, TraceStep, Went};
 use contract::routine::RoutineInfo;
-use contract::{Flow, Kernel, Named, ObjectId};
+use contract::{Flow, Kernel, Named};
 use machine::registers::flags;
-use machine::{Fault, Machine, Memory, PAGE, Reg, Stop, Until, Va};
+use machine::{Fault, Machine, Memory, PAGE, Stop, Until, Va};
 use std::collections::BTreeMap;
 
 /// Why the machine paused.
@@ -54,8 +55,7 @@ pub(super) struct Motor {
     unseen: bool,
     /// Memory as it was at the last digest that looked at it.
     seen: Memory,
-    /// The stack pointers at which each thread entered its native routines: in ring 3, in ring 0.
-    entered: BTreeMap<ObjectId, [Vec<u32>; 2]>,
+    nesting: Nesting,
 }
 
 impl Motor {
@@ -71,7 +71,7 @@ impl Motor {
             detail,
             unseen: false,
             seen,
-            entered: BTreeMap::new(),
+            nesting: Nesting::default(),
         }
     }
 
@@ -159,9 +159,10 @@ impl Motor {
         let Some((info, stage)) = self.kernel.image().routine(at) else {
             return Err(format!("no native routine lies at {at}"));
         };
+        let full = self.notes.trace.len() == EventRecord::TRACE_MAX;
         let instant = self.m.retired;
-        let depth = self.depth(stage);
-        let thread = self.kernel.current(&self.m);
+        let thread = if full { None } else { Some(self.kernel.current(&self.m)) };
+        let entered = thread.map(|thread| self.nesting.enter(&self.m, thread, stage));
         let (args, went) = match contract::routine::serve(self.kernel, &mut self.m, at) {
             Ok(served) => {
                 let went = match served.flow {
@@ -180,13 +181,17 @@ impl Motor {
                 (Vec::new(), went)
             }
         };
-        if self.notes.trace.len() == EventRecord::TRACE_MAX {
+        let (Some(thread), Some(entered)) = (thread, entered) else {
             self.notes.untraced += 1;
             return Ok(());
+        };
+        if matches!(went, Went::Returned(_) | Went::Jumped(_)) {
+            self.nesting.leave(entered);
         }
         let thread = self.named.iter().position(|named| named.id == thread).map(|index| index as u16);
         let routine = self.number(info);
         let args = if stage == 0 { args } else { Vec::new() };
+        let depth = entered.depth;
         self.notes.trace.push(TraceStep { at: instant, depth, thread, routine, stage, args, went });
         Ok(())
     }
@@ -196,23 +201,6 @@ impl Motor {
             self.routines.push(info.name.to_owned());
             (self.routines.len() - 1) as u16
         })
-    }
-
-    /// From how many native routines on its stacks the routine was called at which the machine stands.
-    fn depth(&mut self, stage: u8) -> u16 {
-        let ring = usize::from(self.m.cpu.cpl() != 3);
-        // A routine's stack pointer at its entry: at a later stage it is found above the saved EBP.
-        let esp = if stage == 0 { self.m.cpu.esp() } else { self.m.cpu.reg(Reg::Ebp).wrapping_add(4) };
-        let stacks = self.entered.entry(self.kernel.current(&self.m)).or_default();
-        if ring == 0 {
-            stacks[1].clear();
-        }
-        // Stacks grow down: who entered at or below this has returned.
-        let stack = &mut stacks[ring];
-        stack.retain(|entered| *entered > esp);
-        stack.push(esp);
-        let outer = if ring == 1 { stacks[0].len() } else { 0 };
-        (outer + stacks[ring].len() - 1).min(usize::from(u16::MAX)) as u16
     }
 
     /// Takes a digest of the registers, and behind a native routine of what changed in memory.

@@ -6,7 +6,7 @@ use super::motor::{Detail, Motor};
 use super::{boot, quiet};
 use crate::case::{Line, NameKind};
 use crate::verbs::{Deed, How};
-use crate::{Case, EventRecord, Header, Recording};
+use crate::{Case, EventRecord, Header, Recording, TraceStep};
 use contract::{Activity, Kernel, Named, ObjectId, ObjectKind, Outcome, Owner, Scene, View};
 use machine::Machine;
 use std::collections::{BTreeMap, BTreeSet};
@@ -285,6 +285,11 @@ impl Run {
             }
             _ => self.objects.contains_key(name),
         }
+    }
+
+    /// The name of the routine of a trace's step.
+    pub fn routine(&self, step: &TraceStep) -> &str {
+        self.motor.routines.get(usize::from(step.routine)).map_or("?", String::as_str)
     }
 
     /// The machine as it is.

@@ -1,0 +1,56 @@
+//! How deep a native routine lies: from how many others on its thread's stacks it was called.
+
+use contract::ObjectId;
+use machine::{Machine, Reg};
+use std::collections::BTreeMap;
+
+/// The stack pointers at which the native routines that are at work were entered.
+#[derive(Default)]
+pub(super) struct Nesting {
+    threads: BTreeMap<ObjectId, Stacks>,
+}
+
+/// A thread's: in ring 3, and in ring 0, where it came from ring 3.
+#[derive(Default)]
+struct Stacks {
+    user: Vec<u32>,
+    kernel: Vec<u32>,
+}
+
+/// A routine that is at work.
+#[derive(Clone, Copy)]
+pub(super) struct Entered {
+    thread: ObjectId,
+    user: bool,
+    esp: u32,
+    /// How many are below it.
+    pub(super) depth: u16,
+}
+
+impl Nesting {
+    /// The machine stands at a stage of a routine, in a thread.
+    pub(super) fn enter(&mut self, m: &Machine, thread: ObjectId, stage: u8) -> Entered {
+        let user = m.cpu.cpl() == 3;
+        // Where ESP was at the routine's entry; at a later stage it is found above the saved EBP.
+        let esp = if stage == 0 { m.cpu.esp() } else { m.cpu.reg(Reg::Ebp).wrapping_add(4) };
+        let stacks = self.threads.entry(thread).or_default();
+        let outer = if user { 0 } else { stacks.user.len() };
+        if user {
+            // Whoever is in ring 3 has left ring 0.
+            stacks.kernel.clear();
+        }
+        let stack = if user { &mut stacks.user } else { &mut stacks.kernel };
+        // Stacks grow down: who was entered at or below this is not at work any more.
+        stack.retain(|entered| *entered > esp);
+        let depth = (outer + stack.len()).min(usize::from(u16::MAX)) as u16;
+        stack.push(esp);
+        Entered { thread, user, esp, depth }
+    }
+
+    /// The routine has returned, or given up its frame.
+    pub(super) fn leave(&mut self, entered: Entered) {
+        let stacks = self.threads.entry(entered.thread).or_default();
+        let stack = if entered.user { &mut stacks.user } else { &mut stacks.kernel };
+        stack.retain(|other| *other > entered.esp);
+    }
+}
