@@ -148,7 +148,9 @@ fn word_text(kernel: &dyn Kernel, m: &Machine, value: u32, known: Option<&Wherea
             return "PEB".to_owned();
         }
     }
-    if value < 0x1_0000 {
+    // Below 64 KB nothing is mapped; from there to 1003F a value is ContextFlags far more often than the
+    // address of a stack's reserved end.
+    if value < 0x1_0040 {
         return format!("{value:08X}");
     }
     match symbol(kernel, Va(value)) {
