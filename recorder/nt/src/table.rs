@@ -6,6 +6,7 @@ use contract::routines;
 
 routines! {
     /// The kernel's C code.
+    #[allow(clippy::enum_variant_names)]
     pub(crate) enum Ke for Nt; at 0x8040_0000 {
         KfRaiseIrql(1)[0] => ke::interrupt::kf_raise_irql,
         KfLowerIrql(1)[0] => ke::interrupt::kf_lower_irql,

@@ -20,7 +20,8 @@ const IDT: Va = Va(TABLES.0 + 0x800);
 const IDT_SIZE: u32 = 0x800;
 const TSS: Va = Va(TABLES.0 + PAGE);
 /// Page tables of the kernel's half: 64 MB from 80000000, the kernel stacks, and the last 4 MB.
-const KERNEL_TABLES: [(u32, u32); 3] = [(0x200, 0x210), (STACKS.0 >> 22, (STACKS.0 >> 22) + 1), (0x3FF, 0x400)];
+const KERNEL_TABLES: [(u32, u32); 3] =
+    [(0x200, 0x210), (STACKS.0 >> 22, (STACKS.0 >> 22) + 1), (0x3FF, 0x400)];
 /// What fills the pages of native routines: INT3.
 const INT3: u8 = 0xCC;
 /// MZ, the first two bytes of an image's header page.
@@ -201,7 +202,8 @@ fn segments(m: &mut Machine) -> Result<(), BootError> {
     ];
     let failed = |what: String| BootError::Other { kernel: NAME, what };
     for (seg, selector) in loads {
-        m.load_segment(seg, selector).map_err(|trap| failed(format!("{seg:?} = {selector:04X}: {trap:?}")))?;
+        m.load_segment(seg, selector)
+            .map_err(|trap| failed(format!("{seg:?} = {selector:04X}: {trap:?}")))?;
     }
     m.load_task(selector::TSS).map_err(|trap| failed(format!("the task register: {trap:?}")))?;
     m.cpu.eflags = flags::ONE | flags::IF;

@@ -70,9 +70,7 @@ pub(crate) fn state_change(m: &mut Machine, event: DebugEvent) -> Res<Vec<u8>> {
         other => other + 1,
     };
     let debugger = current_process(m)?;
-    let open = |m: &mut Machine, body: Va, rights: u32| {
-        ob::open_by_pointer(m, debugger, body, rights, 0)
-    };
+    let open = |m: &mut Machine, body: Va, rights: u32| ob::open_by_pointer(m, debugger, body, rights, 0);
     match number {
         api::CREATE_THREAD => words.push(open(m, thread.0, access::THREAD_ALL_ACCESS)?),
         api::CREATE_PROCESS => {

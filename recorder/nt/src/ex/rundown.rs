@@ -1,9 +1,9 @@
 //! Rundown protection (nt52.md 9.13).
 
+use crate::Nt;
 use crate::ke::sync;
 use crate::layout::{DispatcherHeader, KERNEL, KObject, reason};
 use crate::table::Ke;
-use crate::Nt;
 use contract::{Flow, Frame};
 use guest::{Fault, Pointer, Read, Slot, Va, Write, guest_struct};
 use machine::Machine;

@@ -96,8 +96,8 @@ pub(crate) fn queue(m: &mut Machine, apc: KApc, increment: u32) -> Result<(), Fa
     if own {
         return if guarded { Ok(()) } else { ready::request(m, APC_LEVEL) };
     }
-    let enabled = m.get(thread.kernel_apc_disable())? == 0
-        && m.get(thread.apc_state().kernel_apc_in_progress())? == 0;
+    let enabled =
+        m.get(thread.kernel_apc_disable())? == 0 && m.get(thread.apc_state().kernel_apc_in_progress())? == 0;
     if waiting && m.get(thread.wait_irql())? == 0 && !guarded && (special || enabled) {
         sync::unwait(m, thread, Status::KERNEL_APC.0, increment)?;
     }

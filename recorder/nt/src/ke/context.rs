@@ -51,12 +51,7 @@ pub(crate) fn capture(m: &mut Machine, frame: KTrapFrame, wanted: u32) -> Result
 }
 
 /// Fills the groups of a CONTEXT that its flags ask for.
-pub(crate) fn fill(
-    m: &mut Machine,
-    thread: KThread,
-    frame: KTrapFrame,
-    raw: &mut [u8],
-) -> Result<(), Fault> {
+pub(crate) fn fill(m: &mut Machine, thread: KThread, frame: KTrapFrame, raw: &mut [u8]) -> Result<(), Fault> {
     let layout = Context::at(Va(0));
     let wanted = u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]);
     let has = |group: u32| wanted & group == group;
@@ -142,19 +137,22 @@ pub(crate) fn apply(m: &mut Machine, thread: KThread, frame: KTrapFrame, raw: &[
 /// in use.
 fn debug_registers(m: &mut Machine, thread: KThread, frame: KTrapFrame, raw: &[u8]) -> Result<(), Fault> {
     let layout = Context::at(Va(0));
-    let address = |value: u32| if value > HIGHEST_USER { 0 } else { value };
     let mut active = 0;
-    let rows: [(u8, Slot<u32>, Slot<u32>, &dyn Fn(u32) -> u32); 6] = [
-        (0, layout.dr0(), frame.dr0(), &address),
-        (1, layout.dr1(), frame.dr1(), &address),
-        (2, layout.dr2(), frame.dr2(), &address),
-        (3, layout.dr3(), frame.dr3(), &address),
-        (6, layout.dr6(), frame.dr6(), &|value| value & DR6_LEGAL),
-        (7, layout.dr7(), frame.dr7(), &|value| value & DR7_LEGAL),
-    ];
-    for (bit, from, to, legal) in rows {
+    for (bit, from, to, legal) in [
+        (0, layout.dr0(), frame.dr0(), None),
+        (1, layout.dr1(), frame.dr1(), None),
+        (2, layout.dr2(), frame.dr2(), None),
+        (3, layout.dr3(), frame.dr3(), None),
+        (6, layout.dr6(), frame.dr6(), Some(DR6_LEGAL)),
+        (7, layout.dr7(), frame.dr7(), Some(DR7_LEGAL)),
+    ] {
         let at = from.at.0 as usize;
-        let value = legal(u32::from_le_bytes([raw[at], raw[at + 1], raw[at + 2], raw[at + 3]]));
+        let given = u32::from_le_bytes([raw[at], raw[at + 1], raw[at + 2], raw[at + 3]]);
+        let value = match legal {
+            Some(bits) => given & bits,
+            None if given > HIGHEST_USER => 0,
+            None => given,
+        };
         m.set(to, value)?;
         active |= u8::from(value != 0) << bit;
     }

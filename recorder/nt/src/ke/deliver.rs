@@ -142,7 +142,11 @@ fn end(f: &mut Frame, thread: KThread) -> Result<Flow, Fault> {
     if process.va().0 != before {
         let index = f.m.get(thread.apc_state_index())?.into();
         let dpc = f.m.get(PCR.dpc_routine_active())?.into();
-        return bugcheck::stop(f, bugcheck::INVALID_PROCESS_ATTACH_ATTEMPT, [before, process.va().0, index, dpc]);
+        return bugcheck::stop(
+            f,
+            bugcheck::INVALID_PROCESS_ATTACH_ATTEMPT,
+            [before, process.va().0, index, dpc],
+        );
     }
     let saved = f.local(SAVED_FRAME)?;
     f.m.set(thread.trap_frame(), (saved != 0).then_some(KTrapFrame::at(Va(saved))))?;

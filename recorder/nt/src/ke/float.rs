@@ -4,9 +4,9 @@
 use crate::layout::*;
 use contract::context;
 use guest::{Fault, Pointer, Read, Va, Write};
+use machine::Machine;
 use machine::registers::control;
 use machine::x87::Fpu;
-use machine::Machine;
 
 /// Bytes of an FXSAVE image that are copied: the rest of FxSaveArea is the kernel's.
 const FXSAVE: usize = 0x200;

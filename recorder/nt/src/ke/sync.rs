@@ -44,11 +44,7 @@ pub(crate) fn init_semaphore(
 }
 
 /// KeInitializeMutant.
-pub(crate) fn init_mutant(
-    m: &mut Machine,
-    mutant: KMutant,
-    owner: Option<KThread>,
-) -> Result<(), Fault> {
+pub(crate) fn init_mutant(m: &mut Machine, mutant: KMutant, owner: Option<KThread>) -> Result<(), Fault> {
     init_header(m, mutant.header(), KObject::Mutant, KMutant::EXTENT, owner.is_none().into())?;
     m.set(mutant.owner_thread(), owner)?;
     m.set(mutant.abandoned(), 0)?;

@@ -203,10 +203,7 @@ pub(crate) fn ke_ready_thread(_: &crate::Nt, f: &mut contract::Frame) -> Result<
 
 /// KeTerminateThread(Increment), the last thing a thread does (nt52.md 9.11). Its object is signaled
 /// after it has been put on the reaper's list: the stack it stands on must not go before it has left.
-pub(crate) fn ke_terminate_thread(
-    _: &crate::Nt,
-    f: &mut contract::Frame,
-) -> Result<contract::Flow, Fault> {
+pub(crate) fn ke_terminate_thread(_: &crate::Nt, f: &mut contract::Frame) -> Result<contract::Flow, Fault> {
     let increment = f.arg(0)?;
     let thread = current(f.m)?;
     let m = &mut *f.m;

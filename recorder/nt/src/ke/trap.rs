@@ -4,12 +4,13 @@ use super::{bugcheck, context, exception, exception::Record};
 use crate::Nt;
 use crate::global::USER_PROBE;
 use crate::layout::*;
-use crate::mm::access;
+use crate::mm::access::{self, Fixed};
 use contract::{Flow, Frame, Status};
 use guest::{Fault, Pointer, Read, Va, Write};
 use machine::Machine;
 use machine::registers::flags;
 
+const STATUS_GUARD_PAGE_VIOLATION: u32 = 0x8000_0001;
 const STATUS_ARRAY_BOUNDS_EXCEEDED: u32 = 0xC000_008C;
 const STATUS_INTEGER_OVERFLOW: u32 = 0xC000_0095;
 const STATUS_FLOAT_DIVIDE_BY_ZERO: u32 = 0xC000_008E;
@@ -23,11 +24,20 @@ pub(crate) fn ki_trap_dispatch(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
         return Ok(Flow::Return(f.local(0)?));
     }
     f.set_local(0, frame.va().0)?;
-    if vector == PAGE_FAULT && cr2 < USER_PROBE && access::resolve(f.m, Va(cr2))? {
-        return Ok(Flow::Return(frame.va().0));
-    }
-    if f.m.get(frame.cs())? & 1 != 0 {
-        let record = user_record(f.m, frame, vector, cr2)?;
+    let user = f.m.get(frame.cs())? & 1 != 0;
+    let fixed = match vector {
+        PAGE_FAULT => access::resolve(f.m, Va(cr2))?,
+        _ => Fixed::No,
+    };
+    let special = match fixed {
+        Fixed::No => None,
+        Fixed::Overflow if user => Some(Status::STACK_OVERFLOW.0),
+        Fixed::Guard if user => Some(STATUS_GUARD_PAGE_VIOLATION),
+        _ => return Ok(Flow::Return(frame.va().0)),
+    };
+    if user {
+        let mut record = user_record(f.m, frame, vector, cr2)?;
+        record.code = special.unwrap_or(record.code);
         return exception::raise(f, frame, &record, 1);
     }
     kernel_trap(nt, f, frame, vector, cr2)
@@ -54,8 +64,7 @@ fn kernel_trap(nt: &Nt, f: &mut Frame, frame: KTrapFrame, vector: u32, cr2: u32)
         let user = restore_user_frame(f.m, frame)?;
         f.set_local(0, user.va().0)?;
         let address = f.m.get(user.eip())?;
-        let record =
-            Record { code: Status::ACCESS_VIOLATION.0, address, information: vec![0, u32::MAX] };
+        let record = Record { code: Status::ACCESS_VIOLATION.0, address, information: vec![0, u32::MAX] };
         return exception::raise(f, user, &record, 1);
     }
     let code = match vector {

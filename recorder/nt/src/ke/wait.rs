@@ -175,12 +175,7 @@ fn try_satisfy(m: &mut Machine, wait: &Wait, thread: KThread) -> Result<Option<u
 }
 
 /// Whether an alert or a user APC ends the wait before it begins.
-fn alerted(
-    m: &mut Machine,
-    thread: KThread,
-    mode: u32,
-    alertable: bool,
-) -> Result<Option<Status>, Fault> {
+fn alerted(m: &mut Machine, thread: KThread, mode: u32, alertable: bool) -> Result<Option<Status>, Fault> {
     let state = thread.apc_state();
     if !alertable {
         let pending = mode == USER && m.get(state.user_apc_pending())? != 0;
@@ -202,13 +197,7 @@ fn alerted(
     Ok(None)
 }
 
-fn block(
-    m: &mut Machine,
-    wait: &Wait,
-    thread: KThread,
-    irql: u8,
-    due: Option<u64>,
-) -> Result<(), Fault> {
+fn block(m: &mut Machine, wait: &Wait, thread: KThread, irql: u8, due: Option<u64>) -> Result<(), Fault> {
     let mut blocks: Vec<KWaitBlock> = Vec::new();
     for (index, object) in wait.objects.iter().enumerate() {
         let block = KWaitBlock::at(wait.blocks.add(index as u32 * KWaitBlock::EXTENT));

@@ -131,16 +131,27 @@ mod tests {
         for (name, at) in process {
             assert_eq!(offset(EProcess::FIELDS, name), at, "{name}");
         }
-        for (name, at) in [("dr7", 0x2C), ("edx", 0x3C), ("previous_mode", 0x48), ("eip", 0x68), ("hardware_ss", 0x78)] {
+        for (name, at) in
+            [("dr7", 0x2C), ("edx", 0x3C), ("previous_mode", 0x48), ("eip", 0x68), ("hardware_ss", 0x78)]
+        {
             assert_eq!(offset(KTrapFrame::FIELDS, name), at, "{name}");
         }
-        for (name, at) in [("kernel_routine", 0x14), ("normal_context", 0x20), ("apc_mode", 0x2D), ("inserted", 0x2E)] {
+        for (name, at) in
+            [("kernel_routine", 0x14), ("normal_context", 0x20), ("apc_mode", 0x2D), ("inserted", 0x2E)]
+        {
             assert_eq!(offset(KApc::FIELDS, name), at, "{name}");
         }
-        for (name, at) in [("current_thread", 0x124), ("npx_thread", 0x640), ("ready_list", 0xB10), ("irql", 0x24)] {
+        for (name, at) in
+            [("current_thread", 0x124), ("npx_thread", 0x640), ("ready_list", 0xB10), ("irql", 0x24)]
+        {
             assert_eq!(offset(KPcr::FIELDS, name), at, "{name}");
         }
-        let sizes = [(EThread::EXTENT, 0x250), (EProcess::EXTENT, 0x278), (KTrapFrame::EXTENT, 0x8C), (KApc::EXTENT, 0x30)];
+        let sizes = [
+            (EThread::EXTENT, 0x250),
+            (EProcess::EXTENT, 0x278),
+            (KTrapFrame::EXTENT, 0x8C),
+            (KApc::EXTENT, 0x30),
+        ];
         for (ours, sheets) in sizes {
             assert_eq!(ours, sheets);
         }

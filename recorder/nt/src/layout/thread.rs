@@ -1,8 +1,6 @@
 //! KTHREAD and ETHREAD (nt52.md 2.5, 2.7).
 
-use super::{
-    DispatcherHeader, EProcess, KApc, KProcess, KSemaphore, KTimer, KTrapFrame, KWaitBlock,
-};
+use super::{DispatcherHeader, EProcess, KApc, KProcess, KSemaphore, KTimer, KTrapFrame, KWaitBlock};
 use guest::{ListEntry, Pointer, Va, guest_enum, guest_struct};
 
 guest_enum! {

@@ -6,7 +6,7 @@ use crate::global::USER_PROBE;
 use crate::ke::thread::current;
 use crate::layout::{KThread, PCR, Teb, USER};
 use contract::Status;
-use guest::{Fault, Pointer, Read, Scalar, Va, Write};
+use guest::{Fault, Peek, Pointer, Read, Scalar, Va, Write};
 use machine::{Machine, PAGE};
 
 /// PreviousMode of the current thread.
@@ -15,37 +15,44 @@ pub(crate) fn previous_mode(m: &mut Machine) -> Result<u32, Fault> {
     Ok(m.get(thread.previous_mode())?.into())
 }
 
+/// What a fault in user space turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Fixed {
+    /// Nothing that memory management can mend.
+    No,
+    /// A guard page that was the current thread's stack's: the access can be tried again.
+    Stack,
+    /// The same, and the stack cannot grow any more.
+    Overflow,
+    /// Another guard page. It is an ordinary page now.
+    Guard,
+}
+
 /// MmAccessFault for user space: a guard page at the bottom of the current thread's stack becomes part
-/// of the stack and the page below it the guard, as far as the reservation goes. Whether the access
-/// can be tried again.
-pub(crate) fn resolve(m: &mut Machine, at: Va) -> Result<bool, Fault> {
+/// of the stack and the page below it the guard, as far as the reservation goes. The reservation's last
+/// page stays out of reach, so that running over its end faults. (Not the sheet's subject.)
+pub(crate) fn resolve(m: &mut Machine, at: Va) -> Result<Fixed, Fault> {
     let cr3 = m.cpu.cr3;
     let entry = frames::get(m, cr3, at);
     if at.0 >= USER_PROBE || entry & pte::PRESENT != 0 || entry & pte::GUARD == 0 {
-        return Ok(false);
+        return Ok(Fixed::No);
     }
     frames::set(m, cr3, at, entry & !pte::GUARD | pte::PRESENT)?;
     let thread = current(m)?;
     let teb = Teb::at(m.get(thread.tcb().teb())?);
-    if teb.va().is_null() {
-        return Ok(true);
-    }
-    let peek = |m: &Machine, slot: guest::Slot<u32>| {
-        let mut raw = [0; 4];
-        m.peek(cr3, slot.at, &mut raw).map(|()| u32::from_le_bytes(raw))
-    };
+    let mut peek = Peek { machine: m, cr3 };
+    let limit = peek.get(teb.stack_limit()).unwrap_or(0);
+    let bottom = peek.get(teb.deallocation_stack()).unwrap_or(0);
     let page = at.page();
-    let (Ok(limit), Ok(bottom)) = (peek(m, teb.stack_limit()), peek(m, teb.deallocation_stack())) else {
-        return Ok(true);
-    };
-    if page.add(PAGE).0 == limit {
-        // The stack's last page stays reserved, so that an overflow faults.
-        if page.0 >= bottom + 2 * PAGE && frames::get(m, cr3, page.sub(PAGE)) == 0 {
-            vad::commit_guard(m, cr3, page.sub(PAGE))?;
-        }
-        let _ = m.poke(cr3, teb.stack_limit().at, &page.0.to_le_bytes());
+    if teb.va().is_null() || page.add(PAGE).0 != limit {
+        return Ok(Fixed::Guard);
     }
-    Ok(true)
+    let _ = m.poke(cr3, teb.stack_limit().at, &page.0.to_le_bytes());
+    if page.0 < bottom.saturating_add(2 * PAGE) || frames::get(m, cr3, page.sub(PAGE)) != 0 {
+        return Ok(Fixed::Overflow);
+    }
+    vad::commit_guard(m, cr3, page.sub(PAGE))?;
+    Ok(Fixed::Stack)
 }
 
 fn touch(m: &mut Machine, at: Va, len: u32) -> Result<(), Fault> {

@@ -63,14 +63,7 @@ pub(crate) fn map_program(m: &mut Machine, process: EProcess, section: Section) 
 pub(crate) fn map_system_dlls(m: &mut Machine, process: EProcess) -> Res<()> {
     let cr3 = m.get(process.pcb().directory_table_base())?;
     for (base, size) in [(NTDLL, NTDLL_SIZE), (KERNEL32, KERNEL32_SIZE), (SHARED_USER, PAGE)] {
-        no_memory(vad::insert(
-            m,
-            process,
-            base.0,
-            size,
-            vad::kind::IMAGE,
-            vad::protection::EXECUTE_READ,
-        )?)?;
+        no_memory(vad::insert(m, process, base.0, size, vad::kind::IMAGE, vad::protection::EXECUTE_READ)?)?;
     }
     for index in 0..SHARED_PAGES {
         let at = DATA.shared_pages().at.add(8 * index);
@@ -119,12 +112,7 @@ pub(crate) fn create_peb(m: &mut Machine, process: EProcess) -> Res<()> {
 }
 
 /// MmCreateTeb (nt52.md 3.2): one page, the highest that is free below the PEB.
-pub(crate) fn create_teb(
-    m: &mut Machine,
-    process: EProcess,
-    ids: (u32, u32),
-    initial: [u32; 5],
-) -> Res<Va> {
+pub(crate) fn create_teb(m: &mut Machine, process: EProcess, ids: (u32, u32), initial: [u32; 5]) -> Res<Va> {
     let protect = vad::protection::READWRITE;
     let Some(at) = vad::place(m, process, PAGE, PAGE, Some(PEB.0))? else {
         return Err(Status::NO_MEMORY.into());

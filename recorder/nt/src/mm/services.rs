@@ -163,4 +163,3 @@ pub(crate) fn nt_write_virtual_memory(_: &Nt, f: &mut Frame) -> Result<Flow, Fau
     attempt!(super::access::write_optional(f.m, written, len));
     done(Status::SUCCESS)
 }
-

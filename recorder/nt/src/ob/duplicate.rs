@@ -1,7 +1,7 @@
 //! NtDuplicateObject (nt52.md 12.4).
 
-use super::{handle, header, is_running_down, lookup, reference};
 use super::{CURRENT_PROCESS, CURRENT_THREAD};
+use super::{handle, header, is_running_down, lookup, reference};
 use crate::Nt;
 use crate::error::{Res, split};
 use crate::ke::thread::current;

@@ -172,13 +172,7 @@ pub(crate) fn lookup(
 
 /// NtCurrentProcess and NtCurrentThread. There is no kernel handle table: nobody here makes a kernel
 /// handle, so that every other negative value is invalid for both modes.
-fn lookup_pseudo(
-    m: &mut Machine,
-    handle: u32,
-    wanted: u32,
-    kind: Option<Kind>,
-    mode: u32,
-) -> Res<(Va, u32)> {
+fn lookup_pseudo(m: &mut Machine, handle: u32, wanted: u32, kind: Option<Kind>, mode: u32) -> Res<(Va, u32)> {
     let (own, body, granted) = match handle {
         CURRENT_PROCESS => {
             let process = current_process(m)?;
@@ -218,7 +212,13 @@ pub(crate) fn reference_by_handle(
 }
 
 /// Makes a handle to an object in a process, with a reference of its own.
-pub(crate) fn open_by_pointer(m: &mut Machine, process: EProcess, body: Va, granted: u32, bits: u32) -> Res<u32> {
+pub(crate) fn open_by_pointer(
+    m: &mut Machine,
+    process: EProcess,
+    body: Va,
+    granted: u32,
+    bits: u32,
+) -> Res<u32> {
     let Some(table) = m.get(process.object_table())? else {
         return Err(Status::PROCESS_IS_TERMINATING.into());
     };

@@ -137,4 +137,3 @@ pub(crate) fn driver_wait(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
 pub(crate) fn init_default_object(m: &mut Machine) -> Result<(), Fault> {
     crate::ke::sync::init_event(m, DATA.default_object(), KObject::EventNotification, true)
 }
-

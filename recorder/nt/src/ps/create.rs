@@ -287,14 +287,7 @@ fn start_in(
     Ok(())
 }
 
-fn init_user(
-    nt: &Nt,
-    m: &mut Machine,
-    thread: EThread,
-    process: EProcess,
-    raw: &[u8],
-    teb: Va,
-) -> Res<()> {
+fn init_user(nt: &Nt, m: &mut Machine, thread: EThread, process: EProcess, raw: &[u8], teb: Va) -> Res<()> {
     let layout = Context::at(Va(0));
     let given = |slot: Slot<u32>| {
         let at = slot.at.0 as usize;

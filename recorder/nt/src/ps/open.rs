@@ -38,8 +38,7 @@ fn capture(m: &mut Machine, args: [u32; 4]) -> Res<Open> {
     let Some((unique_process, unique_thread)) = ids.filter(|_| name == 0) else {
         // A name alone would be looked up; no process or thread has one.
         let both_or_neither = (name != 0) == ids.is_some();
-        let status =
-            if both_or_neither { Status::INVALID_PARAMETER_MIX } else { Status::INVALID_PARAMETER };
+        let status = if both_or_neither { Status::INVALID_PARAMETER_MIX } else { Status::INVALID_PARAMETER };
         return Err(status.into());
     };
     let inherit = attributes & OBJ_INHERIT != 0;

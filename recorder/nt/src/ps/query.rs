@@ -2,8 +2,8 @@
 
 use crate::Nt;
 use crate::error::{Res, attempt, done};
-use crate::layout::*;
 use crate::ke::thread::current_process;
+use crate::layout::*;
 use crate::mm::access::{previous_mode, probe_for_write, write_bytes, write_optional};
 use crate::ob;
 use contract::{Flow, Frame, Status};
@@ -90,9 +90,7 @@ fn ask_process(m: &mut Machine, args: [u32; 5]) -> Res<Answer> {
         class::PROCESS_BASIC => return Ok((process_basic(m, process)?, Status::SUCCESS)),
         class::PROCESS_DEBUG_PORT if port.is_some() => u32::MAX,
         class::PROCESS_AFFINITY_MASK => m.get(process.pcb().affinity())?,
-        class::PROCESS_BREAK_ON_TERMINATION => {
-            u32::from(flags & process_flags::BREAK_ON_TERMINATION != 0)
-        }
+        class::PROCESS_BREAK_ON_TERMINATION => u32::from(flags & process_flags::BREAK_ON_TERMINATION != 0),
         class::PROCESS_DEBUG_OBJECT_HANDLE => match port {
             None => return Ok((words(&[0]), Status::PORT_NOT_SET)),
             Some(port) => {
@@ -124,9 +122,7 @@ pub(crate) fn nt_query_information_thread(_: &Nt, f: &mut Frame) -> Result<Flow,
     let length = match args[1] {
         class::THREAD_BASIC => 0x1C,
         class::THREAD_TIMES => 0x20,
-        class::THREAD_WIN32_START_ADDRESS
-        | class::THREAD_AM_I_LAST
-        | class::THREAD_BREAK_ON_TERMINATION => 4,
+        class::THREAD_WIN32_START_ADDRESS | class::THREAD_AM_I_LAST | class::THREAD_BREAK_ON_TERMINATION => 4,
         _ => return done(Status::INVALID_INFO_CLASS),
     };
     if length != args[3] {

@@ -26,11 +26,8 @@ pub(crate) fn nt_set_information_process(_: &Nt, f: &mut Frame) -> Result<Flow, 
 }
 
 fn set_process(m: &mut Machine, handle: u32, class: u32, at: Va, length: u32) -> Res<()> {
-    let known = [
-        class::PROCESS_BREAK_ON_TERMINATION,
-        class::PROCESS_DEBUG_FLAGS,
-        class::PROCESS_AFFINITY_MASK,
-    ];
+    let known =
+        [class::PROCESS_BREAK_ON_TERMINATION, class::PROCESS_DEBUG_FLAGS, class::PROCESS_AFFINITY_MASK];
     if !known.contains(&class) {
         return Err(Status::INVALID_INFO_CLASS.into());
     }

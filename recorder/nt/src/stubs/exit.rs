@@ -11,11 +11,7 @@ const USER: i32 = 1;
 
 /// Delivers user APCs until none is pending. With interrupts disabled, and so again behind it.
 /// `volatile`: EAX is the service's status, which the frame keeps meanwhile.
-fn user_apcs(
-    s: &mut Stubs,
-    names: [&'static str; 3],
-    volatile: bool,
-) -> Result<(), AssembleError> {
+fn user_apcs(s: &mut Stubs, names: [&'static str; 3], volatile: bool) -> Result<(), AssembleError> {
     let [check, to_user, done] = names.map(|name| s.label(name));
     s.place(names[0])?;
     s.asm.cli()?;

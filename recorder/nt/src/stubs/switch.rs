@@ -48,15 +48,9 @@ pub(super) fn assemble(s: &mut Stubs) -> Result<(), AssembleError> {
 
 /// EBX is the outgoing thread, ESI the incoming one, ECX the wait IRQL.
 fn internal(s: &mut Stubs) -> Result<(), AssembleError> {
-    let [same_cr0, same_process, v86, no_dpc, none, now] = [
-        "KiSwapSameCr0",
-        "KiSwapSameProcess",
-        "KiSwapV86",
-        "KiSwapNoDpc",
-        "KiSwapNoApc",
-        "KiSwapDeliver",
-    ]
-    .map(|name| s.label(name));
+    let [same_cr0, same_process, v86, no_dpc, none, now] =
+        ["KiSwapSameCr0", "KiSwapSameProcess", "KiSwapV86", "KiSwapNoDpc", "KiSwapNoApc", "KiSwapDeliver"]
+            .map(|name| s.label(name));
     s.place("KiSwapContextInternal")?;
     s.asm.push(ecx)?;
     s.asm.push(dword_ptr(0).fs())?;

@@ -16,13 +16,7 @@ use guest::{Fault, Pointer, Read, Va};
 use machine::{Machine, Seg};
 
 /// Calls a system service through ntdll's stub.
-pub(crate) fn service(
-    nt: &Nt,
-    f: &Frame,
-    name: &str,
-    args: &[u32],
-    stage: u8,
-) -> Result<Flow, Fault> {
+pub(crate) fn service(nt: &Nt, f: &Frame, name: &str, args: &[u32], stage: u8) -> Result<Flow, Fault> {
     f.call(nt.code.ntdll.symbol(name), args, stage)
 }
 

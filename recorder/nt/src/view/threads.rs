@@ -62,12 +62,9 @@ fn status(nt: &Nt, m: &Machine, process: EProcess, thread: EThread) -> Option<Th
     };
     let resume = match activity {
         Activity::Terminated => None,
-        _ if current => Some(Resume {
-            eip: m.cpu.eip,
-            esp: m.cpu.esp(),
-            ebp: m.cpu.reg(Reg::Ebp),
-            user: in_user,
-        }),
+        _ if current => {
+            Some(Resume { eip: m.cpu.eip, esp: m.cpu.esp(), ebp: m.cpu.reg(Reg::Ebp), user: in_user })
+        }
         _ if user.is_some() && was_in_user(nt, &mut peek, tcb, top) => user,
         _ => switched(&mut peek, tcb),
     };

@@ -42,8 +42,15 @@ impl Driver {
     pub fn boot(period: u64) -> Driver {
         let nt = Nt::new();
         let m = nt.boot().expect("boots");
-        let mut driver =
-            Driver { nt, m, period, trace: Vec::new(), named: Vec::new(), next_tick: period, rested: Vec::new() };
+        let mut driver = Driver {
+            nt,
+            m,
+            period,
+            trace: Vec::new(),
+            named: Vec::new(),
+            next_tick: period,
+            rested: Vec::new(),
+        };
         driver.settle();
         driver
     }
@@ -214,7 +221,8 @@ impl Driver {
         }
         self.bring(thread);
         let status = Status(self.m.cpu.reg(Reg::Eax));
-        let read = |(at, len): &(u32, usize)| (0..*len as u32).map(|index| self.peek(at + 4 * index)).collect();
+        let read =
+            |(at, len): &(u32, usize)| (0..*len as u32).map(|index| self.peek(at + 4 * index)).collect();
         let out = places.iter().map(read).collect();
         self.m.cpu.set_reg(Reg::Esp, back);
         (Some(status), out)
@@ -272,15 +280,8 @@ impl Driver {
     /// init gives a process a handle of its own: the handle there.
     pub fn give(&mut self, process: u32, handle: u32) -> u32 {
         let init = self.init();
-        let args = [
-            Value(u32::MAX),
-            Value(handle),
-            Value(process),
-            Words(&[0]),
-            Value(0),
-            Value(0),
-            Value(2),
-        ];
+        let args =
+            [Value(u32::MAX), Value(handle), Value(process), Words(&[0]), Value(0), Value(0), Value(2)];
         let (status, out) = self.call(init, "NtDuplicateObject", &args);
         assert_eq!(status, Some(Status::SUCCESS));
         out[0][0]
