@@ -27,11 +27,20 @@ pub(crate) fn line(before: &About, after: &About, caller: bool) -> Option<String
     let ended = after.value("state") == Some("terminated");
     let pieces: Vec<String> = properties
         .filter(|property| !(caller && *property == "call"))
-        // A suspend count ends with its thread; that goes without saying.
-        .filter(|property| !(ended && *property == "suspend count"))
+        .filter(|property| !(ended && ends_with_its_thread(property, after)))
         .filter_map(|property| piece(property, before.value(property), after.value(property)))
         .collect();
     (!pieces.is_empty()).then(|| pieces.join(", "))
+}
+
+/// What goes without saying when a thread has ended: its suspend count is gone, and the call that it
+/// was in did not return.
+fn ends_with_its_thread(property: &str, after: &About) -> bool {
+    match property {
+        "suspend count" => true,
+        "call" => after.value("call").is_some_and(|call| call.ends_with(" did not return")),
+        _ => false,
+    }
 }
 
 /// What happened to one property.
@@ -111,6 +120,16 @@ mod tests {
             &[("state", "suspended"), ("suspend count", "2")],
             &[("state", "terminated"), ("exit status", "00000000")],
             "suspended -> terminated, exit status 00000000",
+        );
+        check(
+            &[("state", "waiting"), ("call", "NtDelayExecution waits")],
+            &[("state", "terminated"), ("call", "NtDelayExecution did not return")],
+            "waiting -> terminated",
+        );
+        check(
+            &[("state", "waiting"), ("call", "driver wait waits")],
+            &[("state", "waiting"), ("call", "driver wait did not return")],
+            "driver wait did not return",
         );
         check(&[("state", "alive")], &[("state", "alive"), ("being debugged", "yes")], "being debugged");
         check(&[("being debugged", "yes"), ("x", "1")], &[("x", "1")], "no longer being debugged");

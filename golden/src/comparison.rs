@@ -47,7 +47,8 @@ pub struct Difference {
     pub event: usize,
     /// Its line in the case's file, counted from 1.
     pub line: u32,
-    /// What differs: `outcome`, or a subject and its property: `thread worker state`.
+    /// What differs: `outcome`, `outcome eflags` when only that value does, or a subject and its
+    /// property: `thread worker state`.
     pub what: String,
     /// The first kernel's value; `none` where it shows nothing.
     pub left: String,
@@ -95,7 +96,9 @@ impl ComparedEvent {
     fn difference(&self) -> Option<(String, String, String)> {
         let (left, right) = (&self.left, &self.right);
         if left.outcome != right.outcome {
-            return Some(("outcome".to_owned(), left.outcome.to_string(), right.outcome.to_string()));
+            return Some(value_difference(&left.outcome, &right.outcome).unwrap_or_else(|| {
+                ("outcome".to_owned(), left.outcome.to_string(), right.outcome.to_string())
+            }));
         }
         if left.view == right.view {
             return None;
@@ -113,6 +116,28 @@ impl ComparedEvent {
         let what = format!("{} {}", fact.subject, fact.property);
         Some((what, value(&ours, &fact), value(&theirs, &fact)))
     }
+}
+
+/// Of two outcomes that differ only in the values that were given back or seen: the first such value.
+fn value_difference(left: &Outcome, right: &Outcome) -> Option<(String, String, String)> {
+    let (ours, theirs) = match (left, right) {
+        (Outcome::Seen { values: ours }, Outcome::Seen { values: theirs }) => (ours, theirs),
+        (Outcome::Returned { status, values: ours }, Outcome::Returned { status: other, values: theirs })
+            if status == other =>
+        {
+            (ours, theirs)
+        }
+        _ => return None,
+    };
+    let (name, _) = ours
+        .iter()
+        .find(|pair| !theirs.contains(pair))
+        .or(theirs.iter().find(|pair| !ours.contains(pair)))?;
+    let value = |values: &[(String, String)]| {
+        let found = values.iter().find(|(known, _)| known == name);
+        found.map_or_else(|| "none".to_owned(), |(_, value)| value.clone())
+    };
+    Some((format!("outcome {name}"), value(ours), value(theirs)))
 }
 
 /// `line 9, outcome: returned STATUS_SUCCESS, against returned STATUS_INVALID_HANDLE`.
@@ -164,6 +189,20 @@ mod tests {
             assert_eq!(what, "thread main suspend count");
             assert_eq!((ours.as_str(), theirs.as_str()), values);
         }
+    }
+
+    #[test]
+    fn of_many_values_the_first_that_differs_is_told() {
+        let seen = |pairs: &[(&str, &str)]| Outcome::Seen {
+            values: pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        };
+        let told = |left: &Outcome, right: &Outcome| value_difference(left, right);
+        let (plain, other) =
+            (seen(&[("cs", "001B"), ("gs", "0000")]), seen(&[("cs", "001B"), ("gs", "0023")]));
+        assert_eq!(told(&plain, &other), Some(("outcome gs".into(), "0000".into(), "0023".into())));
+        let fewer = seen(&[("cs", "001B")]);
+        assert_eq!(told(&fewer, &other), Some(("outcome gs".into(), "none".into(), "0023".into())));
+        assert_eq!(told(&fewer, &Outcome::Waits), None);
     }
 
     #[test]

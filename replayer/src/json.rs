@@ -67,7 +67,8 @@ pub struct OutcomeReport<'a> {
 pub struct DifferenceReport<'a> {
     /// The line of the event, counted from 1.
     pub line: u32,
-    /// `outcome`, or what of the view: `thread worker state`.
+    /// `outcome`, `outcome eflags` when only that value differs, or what of the view:
+    /// `thread worker state`.
     pub what: &'a str,
     /// Both values: two more fields, named like the kernels. `none` where a kernel shows nothing.
     #[serde(flatten)]

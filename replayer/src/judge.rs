@@ -83,7 +83,10 @@ fn unwritten(case: &Case, comparison: &Comparison, reason: Option<&str>, own: bo
 fn unaccepted(case: &Case, comparison: &Comparison, folder: &Path) -> Option<Surprise> {
     let text = comparison.text();
     let first = case.lines.first().map_or(1, |line| line.number);
-    let advice = format!("To look at it and accept it: cargo test --workspace, then {REVIEW}\n");
+    let advice = format!(
+        "To look at it and accept it: cargo test -p tests --test corpus {}, then {REVIEW}\n",
+        case.name
+    );
     match accepted::read(folder, &case.name) {
         Err(error) => Some(Surprise {
             line: first,

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 use std::path::Path;
-use std::process::Command;
 use tempfile::TempDir;
 use tests::{Ran, read, root, tandem};
 
@@ -312,17 +311,4 @@ fn a_new_case_is_written_once_and_runs() {
     let ran = tandem(folder.path(), &["run", "corpus/topic/name.case"]);
     assert_eq!(ran.status, 1, "only its golden is missing: {ran:?}");
     has(&ran.out, &["the case has no golden"]);
-}
-
-#[test]
-fn the_binary_passes_its_status_and_streams_on() {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["run", "--quiet", "--locked", "--package", "replayer"]);
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
-    let output = cargo.args(["--", "run", "nowhere"]).current_dir(root()).output().expect("cargo runs");
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert_eq!(String::from_utf8_lossy(&output.stderr).trim(), "error: nothing lies at nowhere");
-    assert_eq!(output.stdout, b"");
 }
