@@ -48,3 +48,127 @@ fn a_process_and_its_threads_reach_park() {
         driver.has("thread late state running");
     }
 }
+
+const OK: Option<Status> = Some(Status::SUCCESS);
+
+#[test]
+fn creation_checks_its_arguments_in_their_order() {
+    for period in PERIODS {
+        let mut d = Driver::boot(period);
+        let init = d.init();
+        let app = d.process("app");
+        let context = [0; 0x2CC / 4];
+        let teb = [0; 5];
+        // Handle, access, attributes, process, ids, CONTEXT, INITIAL_TEB, suspended.
+        let mut call = |handle, process, context: Arg, teb: Arg| {
+            let args = [
+                handle,
+                Arg::Value(0),
+                Arg::Value(0),
+                Arg::Value(process),
+                Arg::Value(0),
+                context,
+                teb,
+                Arg::Value(1),
+            ];
+            d.call(init, "NtCreateThread", &args).0
+        };
+        let null = call(Arg::Value(8), 0, Arg::Value(0), Arg::Value(8));
+        assert_eq!(null, Some(Status::INVALID_PARAMETER), "before anything else");
+        let violation = Some(Status::ACCESS_VIOLATION);
+        assert_eq!(call(Arg::Value(8), app, Arg::Words(&context), Arg::Words(&teb)), violation);
+        assert_eq!(call(Arg::Words(&[0]), app, Arg::Value(0x2000), Arg::Words(&teb)), violation);
+        let odd = call(Arg::Words(&[0]), app, Arg::Value(0x2001), Arg::Words(&teb));
+        assert_eq!(odd, Some(Status::DATATYPE_MISALIGNMENT));
+        let bad = call(Arg::Words(&[0]), 0x0BAD_BAD0, Arg::Words(&context), Arg::Words(&teb));
+        assert_eq!(bad, Some(Status::INVALID_HANDLE));
+    }
+}
+
+#[test]
+fn what_cannot_be_made_leaves_nothing() {
+    for tag in [b"Thre", b"Obtb", b"Vad ", b"Proc"] {
+        for skip in 0..6 {
+            let mut d = Driver::boot(0);
+            let init = d.init();
+            let app = d.process("app");
+            d.thread("main", app, 2, &[]);
+            let before = d.nt.inventory(&d.m);
+            let at = d.nt.image().pool_faults.0;
+            for (index, word) in [u32::from_le_bytes(*tag), skip, 1, 0].into_iter().enumerate() {
+                d.poke(at + 4 * index as u32, word);
+            }
+            let (status, handle) = d.try_thread(app, 1, &[]);
+            if status == OK {
+                assert_eq!(d.simple(init, "NtTerminateThread", &[handle, 0]), OK);
+                assert_eq!(d.simple(init, "NtClose", &[handle]), OK);
+            } else {
+                assert_eq!(d.nt.inventory(&d.m), before, "{tag:?} {skip}: {status:?}");
+            }
+            let before = d.nt.inventory(&d.m);
+            let (status, out) = d.call(init, "CreateProcess", &[Arg::Words(&[0])]);
+            if status != OK {
+                assert_eq!(d.nt.inventory(&d.m), before, "{tag:?} {skip}: {status:?}");
+            } else {
+                assert_ne!(out[0][0], 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn ids_open_what_is_there() {
+    for period in PERIODS {
+        let mut d = Driver::boot(period);
+        let init = d.init();
+        let app = d.process("app");
+        let (handle, main) = d.thread("main", app, 2, &[]);
+        let (process, thread) = d.nt.client_id(&d.m, main).unwrap();
+        let mut open = |service, name: u32, ids: Option<[u32; 2]>| {
+            let attributes = [0x18, 0, name, 0, 0, 0];
+            let at = [Arg::Words(&[0]), Arg::Value(0x1F_0FFF), Arg::Words(&attributes)];
+            let [first, second, third] = at;
+            let ids_at = ids.as_ref().map_or(Arg::Value(0), |ids| Arg::Words(ids));
+            d.call(init, service, &[first, second, third, ids_at]).0
+        };
+        assert_eq!(open("NtOpenProcess", 0, Some([process, 0])), OK);
+        assert_eq!(open("NtOpenProcess", 0, Some([process, thread])), OK);
+        assert_eq!(open("NtOpenProcess", 0, Some([0x7FC, 0])), Some(Status::INVALID_PARAMETER));
+        assert_eq!(open("NtOpenProcess", 0, Some([process, 0x7FC])), Some(Status::INVALID_CID));
+        assert_eq!(open("NtOpenProcess", 1, Some([process, 0])), Some(Status::INVALID_PARAMETER_MIX));
+        assert_eq!(open("NtOpenProcess", 0, None), Some(Status::INVALID_PARAMETER_MIX));
+        assert_eq!(open("NtOpenThread", 0, Some([process, thread])), OK);
+        assert_eq!(open("NtOpenThread", 0, Some([0, thread])), OK);
+        assert_eq!(open("NtOpenThread", 0, Some([4, thread])), Some(Status::INVALID_CID));
+        assert_eq!(open("NtOpenThread", 0, Some([0, process])), Some(Status::INVALID_PARAMETER));
+        // An exited process that somebody still has a handle to opens by its id.
+        assert_eq!(d.simple(init, "NtTerminateProcess", &[app, 1]), OK);
+        let attributes = [0x18, 0, 0, 0, 0, 0];
+        let ids = [process, 0];
+        let args = [Arg::Words(&[0]), Arg::Value(1), Arg::Words(&attributes), Arg::Words(&ids)];
+        assert_eq!(d.call(init, "NtOpenProcess", &args).0, OK);
+        let _ = handle;
+    }
+}
+
+#[test]
+fn a_number_without_a_service_is_refused() {
+    let mut d = Driver::boot(0);
+    let init = d.init();
+    let close = d.nt.image().services["NtClose"];
+    for number in [0x000u32, 0x127, 0x12C, 0x1000, 0xFFFF] {
+        d.bring(init);
+        // NtClose's stub with another number: MOV EAX, number at its start.
+        let cr3 = d.m.cpu.cr3;
+        let back = d.m.cpu.esp();
+        d.poke(back - 8, park().0);
+        d.poke(back - 4, 0);
+        d.m.poke(cr3, close.add(1), &number.to_le_bytes()).unwrap();
+        d.m.cpu.set_reg(machine::Reg::Esp, back - 8);
+        d.m.cpu.eip = close.0;
+        d.settle();
+        d.bring(init);
+        assert_eq!(Status(d.m.cpu.reg(machine::Reg::Eax)), Status::INVALID_SYSTEM_SERVICE, "{number:X}");
+        assert_eq!(d.m.cpu.esp(), back);
+    }
+}

@@ -8,7 +8,7 @@ use nt::Nt;
 
 /// Instructions between clock interrupts: none forced, and a few that are just longer than the clock
 /// interrupt itself takes, so that one falls into every part of what is going on.
-pub const PERIODS: [u64; 4] = [0, 131, 173, 257];
+pub const PERIODS: [u64; 4] = [0, 197, 223, 257];
 
 /// Instructions in a time slice.
 const SLICE: u64 = 2000;
@@ -306,4 +306,74 @@ impl Driver {
     pub fn has(&self, fact: &str) {
         assert!(self.facts().iter().any(|known| known == fact), "no `{fact}` in {:#?}", self.facts());
     }
+}
+
+impl Driver {
+    /// Has a thread execute a piece of the program with ECX and EAX.
+    pub fn run(&mut self, thread: ObjectId, symbol: &str, ecx: u32, eax: u32) {
+        self.bring(thread);
+        self.m.cpu.set_reg(Reg::Ecx, ecx);
+        self.m.cpu.set_reg(Reg::Eax, eax);
+        self.m.cpu.eip = program::symbol(symbol).0;
+        self.settle();
+    }
+
+    /// A call whose first argument is a handle, with a count that it gives back: status and count.
+    pub fn counted(&mut self, thread: ObjectId, name: &str, handle: u32) -> (Option<Status>, u32) {
+        let (status, out) = self.call(thread, name, &[Value(handle), Words(&[0xCCCC_CCCC])]);
+        (status, out.first().map_or(0, |words| words[0]))
+    }
+
+    /// The state word of a named thread's view.
+    pub fn state(&self, name: &str) -> String {
+        let view = self.view();
+        let found = view.threads.iter().find(|thread| thread.name == name);
+        found.unwrap_or_else(|| panic!("no thread {name}")).state.clone()
+    }
+
+    /// How many of something are in use, as the inventory counts.
+    pub fn count(&self, what: &str) -> u32 {
+        let inventory = self.nt.inventory(&self.m);
+        inventory.iter().find(|(name, _)| name == what).map_or(0, |(_, count)| *count)
+    }
+
+    /// Lets pool allocations with a tag fail.
+    pub fn fail_pool(&mut self, tag: &[u8; 4], count: u32) {
+        let at = self.nt.image().pool_faults.0;
+        for (index, word) in [u32::from_le_bytes(*tag), 0, count, 0].into_iter().enumerate() {
+            self.poke(at + 4 * index as u32, word);
+        }
+    }
+}
+
+/// A scene that most tests start from: a process with two threads, `main` and `worker`, and `main`'s
+/// handles to them.
+pub struct Scene {
+    pub d: Driver,
+    /// The process's handle in init.
+    pub app: u32,
+    pub main: ObjectId,
+    pub worker: ObjectId,
+    /// The worker's handle in init.
+    pub worker_in_init: u32,
+    /// The worker's handle in the process.
+    pub worker_handle: u32,
+    /// The process's handle in itself.
+    pub self_handle: u32,
+}
+
+pub fn scene(period: u64) -> Scene {
+    let mut d = Driver::boot(period);
+    let app = d.process("app");
+    let (_, main) = d.thread("main", app, 2, &[]);
+    let (worker_in_init, worker) = d.thread("worker", app, 0, &[]);
+    let worker_handle = d.give(app, worker_in_init);
+    let self_handle = d.give(app, app);
+    Scene { d, app, main, worker, worker_in_init, worker_handle, self_handle }
+}
+
+/// A relative time, as the two words of a LARGE_INTEGER.
+pub fn relative(milliseconds: i64) -> [u32; 2] {
+    let units = -milliseconds * 10_000;
+    [units as u32, (units >> 32) as u32]
 }
