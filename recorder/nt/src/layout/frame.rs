@@ -80,7 +80,10 @@ guest_struct! {
 /// What DbgArgMark holds in every valid frame.
 pub(crate) const DBG_ARG_MARK: u32 = 0xBADB_0D00;
 /// EFLAGS bits that user mode may choose.
-pub(crate) const EFLAGS_USER_SANITIZE: u32 = 0x003F_4DD7;
+///
+/// The sheet's mask is 003F4DD7. It lets VM through; virtual-8086 mode is left to the implementer there
+/// (nt52.md 4.6) and out of this machine's scope, so VM is taken out of it here.
+pub(crate) const EFLAGS_USER_SANITIZE: u32 = 0x003F_4DD7 & !0x2_0000;
 /// KTHREAD.NpxState: the registers hold another thread's state; the values of CR0.MP and CR0.TS.
 pub(crate) const NPX_STATE_NOT_LOADED: u8 = 0x0A;
 /// KTHREAD.NpxState: the registers hold this thread's state.
