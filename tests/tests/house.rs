@@ -16,7 +16,6 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("recorder", &["contract", "guest", "machine", "nt", "reactos"]),
     ("golden", &["contract"]),
     ("replayer", &["contract", "golden", "guest", "machine", "recorder"]),
-    ("oracle", &["machine"]),
     ("tests", &["contract", "golden", "guest", "machine", "nt", "reactos", "recorder", "replayer"]),
 ];
 
@@ -50,8 +49,6 @@ const CONFINED: &[(&str, &[&str])] = &[
             "recorder/machine/src/lower",
             "recorder/machine/src/listing.rs",
             "recorder/machine/src/image.rs",
-            // It asks which instruction a random byte string is.
-            "tests/oracle",
         ],
     ),
 ];
