@@ -74,7 +74,7 @@ fn a_suspended_threads_context_can_be_read_and_set() {
             (at(Context::dr0), 0x40_2000),
             (at(Context::dr1), 0x8000_0000),
             (at(Context::dr6), 0xFFFF),
-            (at(Context::dr7), 0xFFFF_FFFF & !0x0000_FF00),
+            (at(Context::dr7), !0x0000_FF00),
         ]);
         assert_eq!(s.d.call(s.main, "NtSetContextThread", &[Value(s.worker_handle), Words(&debug)]).0, OK);
         let blank = words(&[(0, context::DEBUG_REGISTERS)]);
