@@ -6,6 +6,7 @@
 //!   that differ.
 //! - [`explain`] shows what lies behind: call traces side by side, stacks walked with symbols;
 //!   [`fields`] names the fields in which two machines differ.
+//! - [`gdb`] lets the debugger gdb go forwards and backwards through a recording.
 //! - [`cli`] is the program. Everything it says goes through one type, and ends in one of three
 //!   statuses: 0 as written, 1 something unexpected, 2 bad usage or input.
 
@@ -15,6 +16,7 @@ pub mod compare;
 pub mod corpus;
 pub mod explain;
 pub mod fields;
+pub mod gdb;
 pub mod json;
 pub mod judge;
 pub mod verify;

@@ -25,5 +25,6 @@ mod world;
 
 pub use error::RecordError;
 pub use look::symbol;
+pub use motor::apply;
 pub use replay::{Replay, Replayed, Step};
 pub use run::{Run, record, record_in_detail};
