@@ -43,8 +43,8 @@ impl Registers for Set {
     }
 
     fn gdb_deserialize(&mut self, _: &[u8]) -> Result<(), ()> {
-        // Nothing may be written: a recording has happened.
-        Err(())
+        // Well-formed or not: to write registers is refused.
+        Ok(())
     }
 }
 
@@ -121,8 +121,7 @@ impl Set {
     }
 }
 
-const GENERAL: [Reg; 8] =
-    [Reg::Eax, Reg::Ecx, Reg::Edx, Reg::Ebx, Reg::Esp, Reg::Ebp, Reg::Esi, Reg::Edi];
+const GENERAL: [Reg; 8] = [Reg::Eax, Reg::Ecx, Reg::Edx, Reg::Ebx, Reg::Esp, Reg::Ebp, Reg::Esi, Reg::Edi];
 const SEGMENTS: [Seg; 6] = [Seg::Cs, Seg::Ss, Seg::Ds, Seg::Es, Seg::Fs, Seg::Gs];
 
 #[cfg(test)]
