@@ -423,15 +423,10 @@ impl<'r, C: Connection + ConnectionExt> BlockingEventLoop for Waiting<'r, C> {
         target: &mut Debuggee<'r>,
         connection: &mut C,
     ) -> Result<Event<Stop<u32>>, WaitForStopReasonError<Stray, C::Error>> {
-        loop {
-            let stopped = target.go(|| !matches!(connection.peek(), Ok(None)));
-            match stopped.map_err(WaitForStopReasonError::Target)? {
-                Some(stop) => return Ok(Event::TargetStopped(stop)),
-                None => {
-                    let byte = connection.read().map_err(WaitForStopReasonError::Connection)?;
-                    return Ok(Event::IncomingData(byte));
-                }
-            }
+        let stopped = target.go(|| !matches!(connection.peek(), Ok(None)));
+        match stopped.map_err(WaitForStopReasonError::Target)? {
+            Some(stop) => Ok(Event::TargetStopped(stop)),
+            None => connection.read().map(Event::IncomingData).map_err(WaitForStopReasonError::Connection),
         }
     }
 
