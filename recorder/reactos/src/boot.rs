@@ -285,7 +285,7 @@ fn init(m: &mut Machine) -> R<Option<()>> {
         (section, 0xF_001F, G.section_handle()),
     ];
     for (body, access, slot) in handles {
-        let value = ob::handle::create(m, process, body, access, false)?;
+        let Ok(value) = ob::handle::create(m, process, body, access, false)? else { return Ok(None) };
         m.set(slot, value)?;
     }
     first_thread(m, process)?;

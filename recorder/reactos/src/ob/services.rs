@@ -30,10 +30,10 @@ fn create(
     };
     make(f.m, body)?;
     let process = ke::process(f.m)?;
-    let value = handle::create(f.m, process, body, access, inherit)?;
+    let made = handle::create(f.m, process, body, access, inherit)?;
     ob::dereference(f.m, body)?;
-    f.m.store(place, value)?;
-    Ok(Flow::Return(Status::SUCCESS.0))
+    f.m.store(place, made.unwrap_or(0))?;
+    Ok(Flow::Return(made.err().unwrap_or(Status::SUCCESS).0))
 }
 
 /// NtCreateEvent(*Handle, Access, Attributes, EventType, InitialState): type 0 is a notification event.

@@ -99,8 +99,15 @@ pub(crate) fn ps_initialize_thread(kernel: &ReactOs, f: &mut Frame) -> Result<Fl
         f.m.set(thread.unique_thread(), id)?;
         identify(f.m, process, thread)?;
         let own = ke::process(f.m)?;
-        let value = ob::handle::create(f.m, own, body, access, inherit)?;
-        f.m.store(handle_at, value)?;
+        let access = ob::access::map_generic(Type::Thread, access);
+        let made = ob::handle::create(f.m, own, body, access, inherit)?;
+        f.m.store(handle_at, made.unwrap_or(0))?;
+        if let Err(status) = made {
+            // HandleCount stays 1: thread, id and pool leak; the process reference is dropped.
+            ob::dereference(f.m, body)?;
+            ob::dereference(f.m, process.0)?;
+            return Ok(Flow::Return(status.0));
+        }
     }
     if !initialize(f.m, process, thread)? {
         return f.call(Ke::KeBugCheck.at(), &[stop::GENERIC], 1);
