@@ -5,16 +5,21 @@ use contract::{Flow, Frame};
 use guest::{ListEntry, Pointer, Read, Write};
 use machine::{Fault, Machine};
 
-/// KiMoveApcState(Old, New): copies the state, then sets the list heads anew with the roles swapped:
-/// the old heads get what the new ones hold, and the first and last entry are led to the *old* head. A
-/// list that is empty by the look of the new head is left alone, so that a round trip with empty queues
-/// works, by accident: after the attach the saved heads still point to the live ones, which is what an
-/// empty live head looks like once it is copied back.
+/// KiMoveApcState(Old, New): copies the state, then sets the list heads anew with the roles swapped. The
+/// old heads get what the new ones hold, and the first and last entry are led to the *old* head; so after
+/// a detach the entries are linked to the saved head, while the live one points at them and never gets
+/// empty.
+///
+/// The sheet says that a round trip with empty queues works, and not by which accident: an empty list is
+/// made an empty list here.
 fn move_state(m: &mut Machine, old: KApcState, new: KApcState) -> R<()> {
+    let lists = [(old.kernel_list(), new.kernel_list()), (old.user_list(), new.user_list())];
+    let empty = [lists[0].0.is_empty(m)?, lists[1].0.is_empty(m)?];
     let raw: [u8; 0x18] = m.load(old.0)?;
     m.store(new.0, raw)?;
-    for (old, new) in [(old.kernel_list(), new.kernel_list()), (old.user_list(), new.user_list())] {
-        if new.is_empty(m)? {
+    for ((old, new), empty) in lists.into_iter().zip(empty) {
+        if empty {
+            new.init(m)?;
             continue;
         }
         let (first, last): (ListEntry, ListEntry) = (m.get(new.flink())?, m.get(new.blink())?);

@@ -3,21 +3,10 @@
 //! Left to the implementer and left out here: LPC ports, tokens, NLS tables, and attaching to the new
 //! process (its memory is written from where the creator is).
 
-use crate::{
-    ReactOs,
-    ex::{fastmutex, pool},
-    ke,
-    layout::*,
-    mm::space,
-    ob,
-    routines::Ke,
-};
+use crate::{ReactOs, ex::fastmutex, ke, layout::*, mm::space, ob, routines::Ke};
 use contract::{Flow, Frame, Status, program};
 use guest::{Pointer, Read, Va, Write};
 use machine::{Fault, Machine, PAGE, Pa};
-
-/// The tag of process objects (2.15).
-pub(crate) const TAG: u32 = pool::tag(b"PROC");
 
 /// How the creation of a process failed, after its handle was made.
 pub(crate) enum Failure {
@@ -31,7 +20,7 @@ pub(crate) enum Failure {
 
 /// ObCreateObject for a process (row 2).
 pub(crate) fn create_object(m: &mut Machine, inherit: bool) -> R<Option<EProcess>> {
-    Ok(ob::object::create(m, Type::Process, TAG, EProcess::EXTENT, inherit)?.map(EProcess))
+    Ok(ob::object::create(m, Type::Process, EProcess::EXTENT, inherit)?.map(EProcess))
 }
 
 /// Rows 4 to 10: the fields, the directory, and the place in the process list. System has no parent.
