@@ -39,7 +39,7 @@ impl Run {
                 let values = vec![("value".to_owned(), self.place_text(*eax))];
                 return Some(Outcome::Seen { values });
             }
-            How::Program("int2e") => {
+            How::Program("syscall") => {
                 return Some(Outcome::Returned { status: Status(*eax), values: Vec::new() });
             }
             How::Program(_) | How::Recorder(_) => return Some(Outcome::Done),

@@ -20,7 +20,7 @@ pub(super) static VERBS: &[Verb] = &[
     ),
     program("fnstcw", "Reads the floating-point control word.", &[]),
     program(
-        "int2e",
+        "syscall",
         "Executes INT 2E, as the stub of a system service does.",
         &[
             arg("number", Kind::Number, Required, "EAX: the service's number"),
