@@ -4,6 +4,7 @@
 //!   what the case and its golden say, [`json`] writes it for programs.
 //! - [`verify()`] runs a recording's inputs again and names the first event and the first instruction
 //!   that differ.
+//! - [`coverage`] tells which numbered rules of the behaviour sheets have a case.
 //! - [`explain`] shows what lies behind: call traces side by side, stacks walked with symbols;
 //!   [`fields`] names the fields in which two machines differ.
 //! - [`gdb`] lets the debugger gdb go forwards and backwards through a recording.
@@ -14,6 +15,7 @@ mod batch;
 pub mod cli;
 pub mod compare;
 pub mod corpus;
+pub mod coverage;
 pub mod explain;
 pub mod fields;
 pub mod gdb;

@@ -1,5 +1,6 @@
 //! The program `tandem`: its commands, and what they end with.
 
+mod coverage;
 mod diff;
 mod gdb;
 mod messages;
@@ -72,6 +73,12 @@ enum Command {
     },
     /// Lists every verb with its arguments, their types and defaults, and the kernels that have it
     Verbs,
+    /// Lists the numbered rules of the behaviour sheets, and the cases that cover each
+    Coverage {
+        /// For people, or one JSON object a line for each rule
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
 }
 
 #[derive(Args, Default)]
@@ -180,6 +187,7 @@ fn with(here: &Path, args: Vec<OsString>, mut messages: Messages) -> u8 {
         Command::Gdb(options) => gdb::run(here, &options, &mut messages),
         Command::New { name } => new::run(here, &name, &mut messages),
         Command::Verbs => verbs::run(&mut messages),
+        Command::Coverage { format } => coverage::run(here, format, &mut messages),
     };
     match result {
         Ok(status) => status,
