@@ -70,12 +70,12 @@ mod tests {
     use super::*;
 
     const HEADER: &[FieldInfo] = &[
-        FieldInfo { name: "kind", offset: 0, size: 1, inner: &[] },
-        FieldInfo { name: "signal_state", offset: 4, size: 4, inner: &[] },
+        FieldInfo { name: "kind", offset: 0, size: 1, inner: &[], names: &[] },
+        FieldInfo { name: "signal_state", offset: 4, size: 4, inner: &[], names: &[] },
     ];
     const THREAD: &[FieldInfo] = &[
-        FieldInfo { name: "header", offset: 0x10, size: 8, inner: HEADER },
-        FieldInfo { name: "state", offset: 0x20, size: 1, inner: &[] },
+        FieldInfo { name: "header", offset: 0x10, size: 8, inner: HEADER, names: &[] },
+        FieldInfo { name: "state", offset: 0x20, size: 1, inner: &[], names: &[] },
     ];
 
     #[test]
