@@ -36,6 +36,7 @@ pub(crate) fn layouts() -> Vec<LayoutInfo> {
         row::<KApc>("KAPC", KApc::FIELDS),
         row::<KTrapFrame>("KTRAP_FRAME", KTrapFrame::FIELDS),
         row::<KSwitchFrame>("KSWITCHFRAME", KSwitchFrame::FIELDS),
+        row::<FxSaveArea>("FX_SAVE_AREA", FxSaveArea::FIELDS),
         row::<KWaitBlock>("KWAIT_BLOCK", KWaitBlock::FIELDS),
         row::<DispatcherHeader>("DISPATCHER_HEADER", DispatcherHeader::FIELDS),
         row::<KSemaphore>("KSEMAPHORE", KSemaphore::FIELDS),
@@ -95,10 +96,7 @@ const PROCESS_FLAGS: &[(u32, &str)] = &[
 /// The fields whose bits have names (nt52.md 2.7, 2.9).
 pub(crate) fn flags() -> Vec<FlagNames> {
     let row = |layout, field, bits| FlagNames { layout, field, bits };
-    vec![
-        row("ETHREAD", "cross_thread_flags", CROSS_THREAD_FLAGS),
-        row("EPROCESS", "flags", PROCESS_FLAGS),
-    ]
+    vec![row("ETHREAD", "cross_thread_flags", CROSS_THREAD_FLAGS), row("EPROCESS", "flags", PROCESS_FLAGS)]
 }
 
 #[cfg(test)]

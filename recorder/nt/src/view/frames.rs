@@ -5,7 +5,7 @@ use contract::ThreadStatus;
 use guest::{Peek, Pointer, Read, Va};
 use machine::Machine;
 
-/// Frames that are looked at, at most.
+/// Links of the EBP chain that are looked at, at most.
 const FRAMES: usize = 64;
 
 /// Trap frames on the EBP chain and where the thread says that they are, the switch frame of a thread
@@ -16,6 +16,7 @@ pub(crate) fn frames(m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static st
     let tcb = EThread::at(thread.id.at).tcb();
     let inside = |at: Va| at >= low && at < high;
     let mut found = Vec::new();
+    let mut fpu = None;
     let mut trap = |peek: &mut Peek, at: Va| {
         let frame = KTrapFrame::at(at);
         if inside(at) && peek.get(frame.dbg_arg_mark()) == Ok(DBG_ARG_MARK) {
@@ -23,6 +24,7 @@ pub(crate) fn frames(m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static st
         }
     };
     if !high.is_null() {
+        fpu = Some(KThread::npx_area(high));
         trap(&mut peek, KThread::user_frame(high).va());
     }
     if let Ok(Some(frame)) = peek.get(tcb.trap_frame()) {
@@ -46,6 +48,7 @@ pub(crate) fn frames(m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static st
     {
         found.push((at, "KSWITCHFRAME"));
     }
+    found.extend(fpu.map(|at| (at, "FX_SAVE_AREA")));
     found.sort_unstable();
     found.dedup();
     found

@@ -58,6 +58,18 @@ guest_struct! {
     }
 }
 
+guest_struct! {
+    /// FX_SAVE_AREA (2.4): the processor's image, and what the kernel keeps behind it.
+    pub(crate) struct FxSaveArea [0x210] {
+        0x000 control_word: u16,
+        0x002 status_word: u16,
+        0x004 tag_word: u16,
+        0x018 mxcsr: u32,
+        0x208 npx_saved_cpu: u32,
+        0x20C cr0_npx_state: u32,
+    }
+}
+
 /// FX_SAVE_AREA: it ends where a kernel stack does (2.4).
 pub(crate) const FX_AREA: u32 = 0x210;
 /// FX_SAVE_AREA.NpxSavedCpu.

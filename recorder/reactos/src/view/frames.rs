@@ -27,6 +27,7 @@ pub(crate) fn all(m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static str)>
             found.push((at, "KTRAP_FRAME"));
         }
     };
+    let fpu = (!high.is_null()).then(|| high.sub(FX_AREA));
     if !high.is_null() {
         trap(&mut p, high.sub(USER_FRAME));
     }
@@ -51,6 +52,7 @@ pub(crate) fn all(m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static str)>
     {
         found.push((at, "KSWITCHFRAME"));
     }
+    found.extend(fpu.map(|at| (at, "FX_SAVE_AREA")));
     found.sort_unstable();
     found.dedup();
     found
