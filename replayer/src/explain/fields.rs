@@ -152,6 +152,18 @@ fn leaves(fields: &[FieldInfo], path: &str, base: u32, flags: &[&FlagNames], fou
     }
 }
 
+/// The field that starts at an offset, the outermost if several do, whether it holds a value or a
+/// structure.
+pub fn starting_at(fields: &[FieldInfo], offset: u32) -> Option<String> {
+    if let Some(field) = fields.iter().find(|field| field.offset == offset) {
+        return Some(camel(field.name));
+    }
+    let holds = |field: &&FieldInfo| (field.offset..field.offset + field.size).contains(&offset);
+    let outer = fields.iter().find(|field| !field.inner.is_empty() && holds(field))?;
+    let inner = starting_at(outer.inner, offset - outer.offset)?;
+    Some(format!("{}.{inner}", camel(outer.name)))
+}
+
 /// A field's name as NT spells it: `cross_thread_flags` is `CrossThreadFlags`.
 pub fn camel(name: &str) -> String {
     let word = |word: &str| {

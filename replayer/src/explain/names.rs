@@ -109,6 +109,12 @@ impl Names {
     }
 
     fn field_at(&self, structure: &Structure, offset: u32) -> String {
+        let layouts = &self.kernel.image().layouts;
+        let info = layouts.iter().find(|info| info.name == structure.layout);
+        // A pointer to a structure held in place means the structure, not its first field.
+        if let Some(path) = info.and_then(|info| fields::starting_at(info.fields, offset)) {
+            return path;
+        }
         let fields = self.fields(structure.layout).unwrap_or_default();
         let found = fields.iter().find(|field| (field.offset..field.offset + field.size).contains(&offset));
         match found {

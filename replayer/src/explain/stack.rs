@@ -104,7 +104,9 @@ impl<'a> Walk<'a> {
     }
 
     fn stack(mut self, from: contract::Resume) -> Stack {
-        let (esp, mut slots) = (from.esp, Vec::new());
+        // A switch frame may lie below where ESP will be once the thread goes on.
+        let lowest = self.structures.iter().map(|(at, ..)| *at).min().unwrap_or(from.esp);
+        let (esp, mut slots) = (lowest.min(from.esp), Vec::new());
         let top = if self.ring == 0 { self.thread.stack.1.0 } else { self.user_top(esp) };
         let links = self.links(from.ebp, esp, top);
         let mut frames = self.innermost(&from);
