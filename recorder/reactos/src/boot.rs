@@ -274,7 +274,7 @@ fn init(m: &mut Machine) -> R<Option<()>> {
     name[..4].copy_from_slice(b"init");
     m.set(process.image_file_name(), name)?;
     m.set(G.init_process(), process)?;
-    let Some(section) = ob::object::create(m, Type::Section, ex::pool::tag(b"SECT"), 0x10, false)? else {
+    let Some(section) = ob::object::create(m, Type::Section, 0x10, false)? else {
         return Ok(None);
     };
     m.set(G.section(), section)?;
@@ -285,7 +285,7 @@ fn init(m: &mut Machine) -> R<Option<()>> {
         (section, 0xF_001F, G.section_handle()),
     ];
     for (body, access, slot) in handles {
-        let value = ob::handle::create(m, process, body, access, false)?;
+        let Ok(value) = ob::handle::create(m, process, body, access, false)? else { return Ok(None) };
         m.set(slot, value)?;
     }
     first_thread(m, process)?;

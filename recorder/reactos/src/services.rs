@@ -19,8 +19,8 @@ pub(crate) struct Service {
 
 macro_rules! services {
     ($($name:ident $number:literal / $params:literal,)*) => {
-        /// Every service that is built. Numbers 1 to 4, which the sheet leaves unnamed, are the test
-        /// driver's door.
+        /// Every service that is built. Numbers 1 to 6, 9, 10 and 12, which the sheet leaves unnamed,
+        /// are the test driver's door.
         pub(crate) const SERVICES: &[Service] = &[$(Service {
             name: stringify!($name), number: $number, params: $params, routine: Ke::$name,
         }),*];
@@ -31,9 +31,14 @@ services! {
     DriverLeaveCriticalRegion 2 / 0,
     DriverQueueApc 3 / 2,
     DriverWait 4 / 3,
+    DriverRemoveApc 5 / 1,
+    DriverAttach 6 / 2,
     NtAlertResumeThread 7 / 2,
     NtAlertThread 8 / 1,
+    DriverSetNotifyRoutine 9 / 1,
+    DriverNotifications 10 / 3,
     NtAllocateVirtualMemory 11 / 6,
+    DriverApcCounts 12 / 2,
     NtClose 17 / 1,
     NtContinue 21 / 2,
     NtCreateEvent 23 / 5,
@@ -60,6 +65,7 @@ services! {
     NtSetEvent 180 / 2,
     NtSetInformationProcess 188 / 4,
     NtSetInformationThread 189 / 4,
+    NtSignalAndWaitForSingleObject 208 / 4,
     NtSuspendThread 211 / 2,
     NtTerminateProcess 214 / 2,
     NtTerminateThread 215 / 2,

@@ -139,7 +139,10 @@ pub(crate) fn quantum_end(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
 /// KiDispatchInterrupt: DPCs, which here are the timers' only, then the quantum's end (1.6 step 4).
 pub(crate) fn dispatch_interrupt(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
     if f.stage == 0 {
-        ke::timer::expire(f.m)?;
+        if f.m.get(G.timer_dpc())? != 0 {
+            f.m.set(G.timer_dpc(), 0)?;
+            ke::timer::expire(f.m)?;
+        }
         if f.m.get(PCR.quantum_end())? != 0 {
             f.m.set(PCR.quantum_end(), 0)?;
             return f.call(Ke::KiQuantumEnd.at(), &[], 1);

@@ -49,6 +49,8 @@ pub(crate) const STACK_SLOTS: Va = Va(0xC000_9000);
 pub(crate) const TRAP_STACK: Va = Va(0xC000_A000);
 /// The service table: 235 addresses, with the argument byte counts right behind them (6.2).
 pub(crate) const SERVICE_TABLE: Va = Va(0xC000_E000);
+/// KeServiceDescriptorTableShadow, all zero: no win32k is loaded.
+pub(crate) const SHADOW_SERVICE_TABLE: Va = Va(0xC000_E800);
 /// Executed kernel code.
 pub(crate) const KERNEL_CODE: Va = Va(0xC002_0000);
 /// Pages of executed kernel code.
@@ -140,8 +142,11 @@ pub(crate) const CLOCK_VECTOR: u8 = 0x40;
 pub(crate) mod stop {
     pub(crate) const GENERIC: u32 = 0;
     pub(crate) const INVALID_PROCESS_ATTACH_ATTEMPT: u32 = 5;
+    pub(crate) const INVALID_PROCESS_DETACH_ATTEMPT: u32 = 6;
     pub(crate) const THREAD_NOT_MUTEX_OWNER: u32 = 0x11;
     pub(crate) const KMODE_EXCEPTION_NOT_HANDLED: u32 = 0x1E;
+    /// The sheet names it without its number, which is the documented one.
+    pub(crate) const NO_PAGES_AVAILABLE: u32 = 0x4D;
 }
 
 macro_rules! layouts {

@@ -7,6 +7,7 @@ pub(crate) mod create_thread;
 pub(crate) mod delete;
 pub(crate) mod exit;
 pub(crate) mod lock;
+pub(crate) mod notify;
 pub(crate) mod query;
 pub(crate) mod reaper;
 pub(crate) mod start;

@@ -1,12 +1,9 @@
 //! Making thread objects (reactos.md 4.2, 4.4, 4.10).
 
-use crate::{Creation, ReactOs, ex::pool, ke, layout::*, mm::pages, ob, ps, routines::Ke};
+use crate::{Creation, ReactOs, ke, layout::*, mm::pages, ob, ps, routines::Ke};
 use contract::{Flow, Frame, Status};
 use guest::{Pointer, Read, Va, Write};
 use machine::{Fault, Machine};
-
-/// The tag of thread objects (2.15).
-pub(crate) const TAG: u32 = pool::tag(b"THRT");
 
 /// KeInitializeThread (4.4) and the fields of 4.2 steps 7 and 8. False when there is no memory for the
 /// kernel stack, which the caller makes a bugcheck.
@@ -79,7 +76,7 @@ pub(crate) fn ps_initialize_thread(kernel: &ReactOs, f: &mut Frame) -> Result<Fl
         // The result is ignored.
         let _ = ob::reference_pointer(f.m, process.0)?;
     }
-    let Some(body) = ob::object::create(f.m, Type::Thread, TAG, EThread::EXTENT, inherit)? else {
+    let Some(body) = ob::object::create(f.m, Type::Thread, EThread::EXTENT, inherit)? else {
         if !last {
             ob::dereference(f.m, process.0)?;
         }
@@ -99,8 +96,15 @@ pub(crate) fn ps_initialize_thread(kernel: &ReactOs, f: &mut Frame) -> Result<Fl
         f.m.set(thread.unique_thread(), id)?;
         identify(f.m, process, thread)?;
         let own = ke::process(f.m)?;
-        let value = ob::handle::create(f.m, own, body, access, inherit)?;
-        f.m.store(handle_at, value)?;
+        let access = ob::access::map_generic(Type::Thread, access);
+        let made = ob::handle::create(f.m, own, body, access, inherit)?;
+        f.m.store(handle_at, made.unwrap_or(0))?;
+        if let Err(status) = made {
+            // HandleCount stays 1: thread, id and pool leak; the process reference is dropped.
+            ob::dereference(f.m, body)?;
+            ob::dereference(f.m, process.0)?;
+            return Ok(Flow::Return(status.0));
+        }
     }
     if !initialize(f.m, process, thread)? {
         return f.call(Ke::KeBugCheck.at(), &[stop::GENERIC], 1);
@@ -122,7 +126,7 @@ fn identify(m: &mut Machine, process: EProcess, thread: EThread) -> R<()> {
 /// without a handle.
 pub(crate) fn create_at_boot(m: &mut Machine, process: EProcess) -> R<Option<EThread>> {
     ob::object::add_reference(m, process.0)?;
-    let Some(body) = ob::object::create(m, Type::Thread, TAG, EThread::EXTENT, false)? else {
+    let Some(body) = ob::object::create(m, Type::Thread, EThread::EXTENT, false)? else {
         return Ok(None);
     };
     let thread = EThread(body);

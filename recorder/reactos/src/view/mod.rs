@@ -211,6 +211,8 @@ fn bugcheck(m: &Machine, named: &[Named]) -> Option<Bugcheck> {
     let [code, parameters @ ..] = ke::bugcheck::stopped(&mut Peek::new(m)).ok()??;
     let name = match code {
         stop::INVALID_PROCESS_ATTACH_ATTEMPT => "INVALID_PROCESS_ATTACH_ATTEMPT",
+        stop::INVALID_PROCESS_DETACH_ATTEMPT => "INVALID_PROCESS_DETACH_ATTEMPT",
+        stop::NO_PAGES_AVAILABLE => "NO_PAGES_AVAILABLE",
         stop::THREAD_NOT_MUTEX_OWNER => "THREAD_NOT_MUTEX_OWNER",
         stop::KMODE_EXCEPTION_NOT_HANDLED => "KMODE_EXCEPTION_NOT_HANDLED",
         _ => "",
