@@ -127,6 +127,24 @@ fn an_interrupt_comes_after_exactly_so_many_instructions() {
 }
 
 #[test]
+fn a_repeated_event_happens_so_often_and_the_next_once() {
+    let lines = "repeat times=3\nmain NtSuspendThread thread=worker\nmain NtSuspendThread thread=worker";
+    let told = outcomes(lines);
+    assert_eq!(told[1..], ["returned STATUS_SUCCESS previous=2", "returned STATUS_SUCCESS previous=3"]);
+}
+
+#[test]
+fn an_event_in_a_hurry_ends_before_what_it_set_going() {
+    let ran = |hurry: &str| {
+        let recording = recorded(&format!("{hurry}thread late in=app\nrun"));
+        let events = &recording.events[recording.events.len() - 2..];
+        [facts(&events[0], "late"), facts(&events[1], "late")]
+    };
+    assert_eq!(ran(""), ["state running; ran entry", "state running; ran entry"]);
+    assert_eq!(ran("hurry\n"), ["state running", "state running; ran entry"]);
+}
+
+#[test]
 fn the_trace_nests_by_the_stack() {
     let recording = recorded("main NtSuspendThread thread=worker");
     let event = &recording.events[3];

@@ -4,6 +4,7 @@
 //!   what the case and its golden say, [`json`] writes it for programs.
 //! - [`verify()`] runs a recording's inputs again and names the first event and the first instruction
 //!   that differ.
+//! - [`coverage`] tells which numbered rules of the behaviour sheets have a case.
 //! - [`explain`] shows what lies behind: call traces side by side, fields by name, stacks with every
 //!   slot named.
 //! - [`cli`] is the program. Everything it says goes through one type, and ends in one of three
@@ -13,6 +14,7 @@ mod batch;
 pub mod cli;
 pub mod compare;
 pub mod corpus;
+pub mod coverage;
 pub mod explain;
 pub mod json;
 pub mod judge;
