@@ -184,6 +184,10 @@ impl Kernel for ReactOs {
         view::structures(m)
     }
 
+    fn frames(&self, m: &Machine, thread: &ThreadStatus) -> Vec<(machine::Va, &'static str)> {
+        view::frames::all(m, thread)
+    }
+
     fn inventory(&self, m: &Machine) -> Vec<(String, u32)> {
         view::inventory::all(m)
     }

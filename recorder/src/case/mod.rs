@@ -124,7 +124,7 @@ impl Case {
                 _ => &[],
             });
             for handle in used {
-                if let HandleRef::Named(name) = handle {
+                if let HandleRef::Named(name) | HandleRef::Near(name, _) = handle {
                     wanted.entry(process).or_default().insert(name);
                 }
             }

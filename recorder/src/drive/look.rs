@@ -11,6 +11,9 @@ const STACK_BASE: u32 = 0x04;
 const STACK_LIMIT: u32 = 0x08;
 const SELF: u32 = 0x18;
 const PEB: u32 = 0x30;
+/// TEB.ClientId and TEB.DeallocationStack.
+const PROCESS_ID: u32 = 0x20;
+const DEALLOCATION_STACK: u32 = 0xE0C;
 /// Words of the stack that a look at the first instruction shows.
 const WORDS: u32 = 6;
 
@@ -52,6 +55,32 @@ impl Run {
                 Outcome::Seen { values }
             }
         })
+    }
+
+    /// `look teb`.
+    pub(super) fn teb(&mut self, line: &Line) -> Result<Outcome, RecordError> {
+        let Value::Name(name) = line.event.value("thread").clone() else {
+            unreachable!("a thread is a name")
+        };
+        if let Err(why) = self.bring(line, &name)? {
+            return Ok(why);
+        }
+        let m = &self.motor.m;
+        let teb = m.cpu.seg(Seg::Fs).base;
+        let field = |offset| read(m, Va(teb).add(offset)).unwrap_or(0);
+        let (base, limit) = (field(STACK_BASE), field(STACK_LIMIT));
+        let values = [
+            ("process-id", format!("{}", field(PROCESS_ID))),
+            ("thread-id", format!("{}", field(PROCESS_ID + 4))),
+            ("teb", format!("{teb:08X}")),
+            ("peb", format!("{:08X}", field(PEB))),
+            ("stack", format!("{:X}", base.wrapping_sub(limit))),
+            ("reserved", format!("{:X}", base.wrapping_sub(field(DEALLOCATION_STACK)))),
+        ];
+        if let Some(bound) = &line.event.result {
+            self.values.insert(bound.clone(), limit);
+        }
+        Ok(Outcome::Seen { values: values.map(|(name, value)| (name.to_owned(), value)).to_vec() })
     }
 
     /// A code address as its symbol; a small number as itself; any other value as `pointer`, when it

@@ -100,6 +100,19 @@ pub(super) static VERBS: &[Verb] = &[
         Deed::PoolFail,
     ),
     deed("run", "The machine runs until it is quiet.", &[], Deed::Run),
+    deed(
+        "repeat",
+        "The next event, a thread's, happens several times in a row; its outcome is that of the last time.",
+        &[arg("times", Kind::Times, Required, "how often")],
+        Deed::Repeat,
+    ),
+    deed(
+        "hurry",
+        "The next event is over as soon as its call has come back or waits; what else it has set going \
+         goes on in later events.",
+        &[],
+        Deed::Hurry,
+    ),
     driver(
         "driver enter-critical-region",
         "A driver calls KeEnterCriticalRegion in a thread's context.",
@@ -149,4 +162,13 @@ pub(super) static VERBS: &[Verb] = &[
         &[LOOKED_AT],
         Deed::Registers,
     ),
+    Verb {
+        name: "look teb",
+        doc: "Shows a thread's ids, where its TEB and PEB lie, and how much of its stack is committed and \
+              reserved; `name =` binds the lowest address that is committed.",
+        by: By::World,
+        args: &[LOOKED_AT],
+        binds: Binds::Value("stack"),
+        how: How::Recorder(Deed::Teb),
+    },
 ];

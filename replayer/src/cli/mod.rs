@@ -1,5 +1,6 @@
 //! The program `tandem`: its commands, and what they end with.
 
+mod coverage;
 mod diff;
 mod messages;
 mod new;
@@ -65,6 +66,12 @@ enum Command {
     },
     /// Lists every verb with its arguments, their types and defaults, and the kernels that have it
     Verbs,
+    /// Lists the numbered rules of the behaviour sheets, and the cases that cover each
+    Coverage {
+        /// For people, or one JSON object a line for each rule
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
 }
 
 #[derive(Args, Default)]
@@ -153,6 +160,7 @@ fn with(here: &Path, args: Vec<OsString>, mut messages: Messages) -> u8 {
         Command::Show(options) => show::run(here, &options, &mut messages),
         Command::New { name } => new::run(here, &name, &mut messages),
         Command::Verbs => verbs::run(&mut messages),
+        Command::Coverage { format } => coverage::run(here, format, &mut messages),
     };
     match result {
         Ok(status) => status,
