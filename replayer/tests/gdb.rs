@@ -173,7 +173,9 @@ print $retired";
 
 #[test]
 fn gdb_is_refused_to_write() {
-    let script = "echo == memory\\n
+    let script = "echo == place\\n
+monitor where
+echo == memory\\n
 print *(int*)$esp
 set variable *(int*)$esp = 77
 print *(int*)$esp != 77
@@ -192,7 +194,8 @@ continue";
             false => format!("python\ntry:\n    gdb.execute('''{line}''')\nexcept gdb.error as error:\n    print(error)\nend\n"),
         })
         .collect();
-    let Some(said) = Session::start("nt", &[]).gdb("nt", &guarded) else { return };
+    let Some(said) = Session::start("nt", &["--at", "3+7"]).gdb("nt", &guarded) else { return };
+    has(&part(&said, "place"), "event 3 of 4, line 4: thread worker in=app; step 7, ");
     has(&part(&said, "memory"), "Cannot access memory");
     has(&part(&said, "memory"), "= 1\n");
     has(&part(&said, "registers"), "Could not write registers");

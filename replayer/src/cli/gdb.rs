@@ -2,7 +2,7 @@
 
 use super::{FINE, GdbOptions, case, kernel, messages::Messages};
 use crate::corpus::show;
-use crate::gdb::timeline::{Place, Timeline};
+use crate::gdb::timeline::Timeline;
 use crate::gdb::{serve, symbols};
 use anyhow::{Context, ensure};
 use std::io::Read;
@@ -16,15 +16,11 @@ pub(super) fn run(here: &Path, options: &GdbOptions, messages: &mut Messages) ->
     let (case, shown) = case(here, &options.case)?;
     let kernel = kernel(&options.kernel)?;
     let last = case.lines.len();
-    ensure!(
-        options.at.event <= last,
-        "{} has {last} events; there is no event {}",
-        case.name,
-        options.at.event
-    );
+    let (event, instructions) = options.at;
+    ensure!(event <= last, "{} has {last} events; there is no event {event}", case.name);
     let recording = recorder::record(&case, kernel).context(shown)?;
     let mut line = Timeline::new(&recording, kernel)?;
-    line.seek(options.at)?;
+    line.seek_instant(event, instructions)?;
 
     let file = options.symbols.clone().unwrap_or_else(|| format!("{}.elf", kernel.name()).into());
     write_symbols(&here.join(&file), &symbols::file(kernel).context("symbols")?)
@@ -57,9 +53,9 @@ fn write_symbols(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     Ok(std::fs::write(path, bytes)?)
 }
 
-/// `EVENT` or `EVENT+N`.
-pub(super) fn place(text: &str) -> Result<Place, String> {
-    let (event, step) = text.split_once('+').unwrap_or((text, "0"));
+/// `EVENT` or `EVENT+N`: the event, and instructions into it.
+pub(super) fn place(text: &str) -> Result<(usize, u64), String> {
+    let (event, instructions) = text.split_once('+').unwrap_or((text, "0"));
     let wrong = |_| "EVENT or EVENT+N, two numbers: 4, 4+120".to_owned();
-    Ok(Place { event: event.parse().map_err(wrong)?, step: step.parse().map_err(wrong)? })
+    Ok((event.parse().map_err(wrong)?, instructions.parse().map_err(wrong)?))
 }

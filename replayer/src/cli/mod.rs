@@ -134,9 +134,9 @@ struct GdbOptions {
     /// The kernel
     #[arg(long, value_parser = kernel_names())]
     kernel: String,
-    /// Where to begin: before an event (1 is the first, 0 booting), or so many steps into it
+    /// Where to begin: before an event (1 is the first, 0 booting), or so many instructions into it
     #[arg(long, value_name = "EVENT[+N]", default_value = "1", value_parser = gdb::place)]
-    at: crate::gdb::timeline::Place,
+    at: (usize, u64),
     /// The port, on the loopback interface; 0 for any that is free
     #[arg(long, value_name = "N", default_value_t = 1234)]
     port: u16,

@@ -255,6 +255,17 @@ impl<'r> Timeline<'r> {
         Ok(())
     }
 
+    /// Goes to the first place that is so many instructions into an event; not farther than its end.
+    ///
+    /// # Errors
+    /// [`Stray::Parts`].
+    pub fn seek_instant(&mut self, event: usize, instructions: u64) -> Result<(), Stray> {
+        self.seek(Place { event, step: 0 })?;
+        let instant = self.now.m.retired.saturating_add(instructions);
+        while self.place.event == event && self.now.m.retired < instant && self.step()? {}
+        Ok(())
+    }
+
     /// Goes back one step; false at the first place, from which there is no way back.
     ///
     /// # Errors
