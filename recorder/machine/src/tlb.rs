@@ -1,0 +1,76 @@
+//! Translations that were allowed, by page: the machine's translation look-aside buffer.
+//!
+//! A processor keeps translations until it is told that they changed; this machine sees the change at
+//! once, because a write to a table of a remembered translation makes all of them forgotten.
+
+use crate::Va;
+
+/// Translations of one kind, by the low bits of the page number.
+const SETS: usize = 256;
+const KINDS: usize = 4;
+
+/// A translation, whose accessed and dirty bits are set already.
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    /// Page number and one; zero: empty.
+    tag: u32,
+    frame: u32,
+}
+
+/// The registers that translations depend on: CR3, and the bits of CR0 and CR4 that paging heeds.
+pub(crate) type Registers = (u32, u32);
+
+/// Translations under one setting of the registers.
+#[derive(Default)]
+pub(crate) struct Tlb {
+    registers: Registers,
+    /// Empty, or `SETS * KINDS` of them: a copy of a machine that never runs needs none.
+    entries: Vec<Entry>,
+}
+
+/// Where translations of a kind begin.
+#[inline(always)]
+fn kind(user: bool, write: bool) -> usize {
+    (usize::from(user) | usize::from(write) << 1) * SETS
+}
+
+impl Tlb {
+    /// Forgets what was translated under other registers than these.
+    #[inline]
+    pub fn select(&mut self, registers: Registers) {
+        if self.registers != registers {
+            self.registers = registers;
+            self.flush();
+        }
+    }
+
+    /// Frame of a page that was translated under the selected registers for an access of this kind.
+    #[inline(always)]
+    pub fn find(&self, at: Va, user: bool, write: bool) -> Option<u32> {
+        let page = at.0 >> 12;
+        let entry = self.entries.get(kind(user, write) + page as usize % SETS)?;
+        (entry.tag == page + 1).then_some(entry.frame)
+    }
+
+    pub fn keep(&mut self, at: Va, user: bool, write: bool, frame: u32) {
+        if self.entries.is_empty() {
+            self.entries.resize(SETS * KINDS, Entry::default());
+        }
+        let page = at.0 >> 12;
+        self.entries[kind(user, write) + page as usize % SETS] = Entry { tag: page + 1, frame };
+    }
+
+    pub fn flush(&mut self) {
+        self.entries.fill(Entry::default());
+    }
+
+    /// Forgets the translations that lead to a frame for writing.
+    pub fn protect(&mut self, frame: u32) {
+        for user in [false, true] {
+            let start = kind(user, true);
+            for entry in self.entries.iter_mut().skip(start).take(SETS).filter(|entry| entry.frame == frame) {
+                *entry = Entry::default();
+            }
+        }
+    }
+}
