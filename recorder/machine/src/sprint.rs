@@ -24,37 +24,31 @@ use crate::segment::attribute;
 use crate::{Access, Machine, Reg, Seg, Segment, Stop, Va};
 
 const ESP: usize = Reg::Esp as usize;
+/// The place of the stack among the segments.
+const STACK: usize = 7;
 
-/// What a segment allows without a closer look: accesses whose last byte is not beyond an end. Nothing
-/// is plain in a segment that is expand-down, and everything in one of 4 GiB.
-#[derive(Clone, Copy, Default)]
-struct Plain {
-    base: u32,
-    read_end: i64,
-    write_end: i64,
-}
-
-impl Plain {
-    fn new(segment: &Segment) -> Plain {
-        let end = |access| {
-            let down = segment.attributes & (attribute::CODE | attribute::DOWN) == attribute::DOWN;
-            let allowed = within(segment, 0, 1, access).is_some() && !down;
-            match (allowed, segment.limit) {
-                (false, _) => -1,
-                (true, u32::MAX) => i64::MAX,
-                (true, limit) => limit.into(),
-            }
-        };
-        Plain { base: segment.base, read_end: end(Access::Read), write_end: end(Access::Write) }
+/// The greatest offset that a segment allows an access to without a closer look; -1: none. Nothing is
+/// plain in a segment that is expand-down, and everything in one of 4 GiB.
+fn plain_end(segment: &Segment, access: Access) -> i64 {
+    let down = segment.attributes & (attribute::CODE | attribute::DOWN) == attribute::DOWN;
+    let allowed = within(segment, 0, 1, access).is_some() && !down;
+    match (allowed, segment.limit) {
+        (false, _) => -1,
+        (true, u32::MAX) => i64::MAX,
+        (true, limit) => limit.into(),
     }
 }
 
+/// The general registers while blocks run: their own eight, then one that is zero.
+type Registers = [u32; 16];
+
 /// The conditions of a sprint.
 struct Ground {
-    /// By the encoding of the segment register.
-    segments: [Plain; 8],
-    /// The stack, if it is 32 bits wide.
-    stack: Plain,
+    /// The segments' bases, and the ends up to which they are plain, by the encoding of the register; in
+    /// the last place the stack, if it is 32 bits wide.
+    bases: [u32; 8],
+    read_ends: [i64; 8],
+    write_ends: [i64; 8],
     code_base: u32,
     code_limit: u32,
     /// What the meaning of a linear code address depends on.
@@ -82,23 +76,27 @@ impl Machine {
         if special || cs.attributes & attribute::BIG == 0 || !self.memory.cache.is_on() {
             return None;
         }
-        let mut segments = [Plain { base: 0, read_end: -1, write_end: -1 }; 8];
-        for (plain, segment) in segments.iter_mut().zip(&cpu.segments) {
-            *plain = Plain::new(segment);
-        }
-        let mut stack = segments[Seg::Ss as usize];
-        if cpu.seg(Seg::Ss).attributes & attribute::BIG == 0 {
-            (stack.read_end, stack.write_end) = (-1, -1);
-        }
-        let registers = self.paging_registers();
-        let ground = Ground {
-            segments,
-            stack,
+        let mut ground = Ground {
+            bases: [0; 8],
+            read_ends: [-1; 8],
+            write_ends: [-1; 8],
             code_base: cs.base,
             code_limit: cs.limit,
-            space: cpu.cr3 & 0xFFFF_F000 | registers.1 & 0xFFE | u32::from(user),
+            space: 0,
             user,
         };
+        for (index, segment) in cpu.segments.iter().enumerate() {
+            ground.bases[index] = segment.base;
+            ground.read_ends[index] = plain_end(segment, Access::Read);
+            ground.write_ends[index] = plain_end(segment, Access::Write);
+        }
+        if cpu.seg(Seg::Ss).attributes & attribute::BIG != 0 {
+            ground.bases[STACK] = ground.bases[Seg::Ss as usize];
+            ground.read_ends[STACK] = ground.read_ends[Seg::Ss as usize];
+            ground.write_ends[STACK] = ground.write_ends[Seg::Ss as usize];
+        }
+        let registers = self.paging_registers();
+        ground.space = cpu.cr3 & 0xFFFF_F000 | registers.1 & 0xFFE | u32::from(user);
         self.memory.cache.tlb.select(registers);
         Some(ground)
     }
@@ -127,37 +125,28 @@ impl Machine {
         result.map(|delivered| Sprint { ran, delivered })
     }
 
-    /// The offset that a memory operand names.
     #[inline(always)]
-    fn quick_offset(&self, m: &Mem) -> u32 {
-        let part = |reg: u8, shift: u8| {
-            u64::from(self.cpu.regs[usize::from(reg & 7)]).wrapping_shl(shift.into()) as u32
-        };
-        m.displacement.wrapping_add(part(m.base, m.base_shift)).wrapping_add(part(m.index, m.index_shift))
-    }
-
-    #[inline(always)]
-    fn quick_read<const N: usize>(&self, user: bool, plain: &Plain, offset: u32) -> Option<[u8; N]> {
-        if i64::from(offset) + (N as i64 - 1) > plain.read_end {
+    fn quick_read<const N: usize>(&self, ground: &Ground, seg: usize, offset: u32) -> Option<[u8; N]> {
+        if i64::from(offset) + (N as i64 - 1) > ground.read_ends[seg % 8] {
             return None;
         }
-        let at = Va(plain.base.wrapping_add(offset));
-        let frame = self.memory.cache.tlb.find(at, user, false)?;
+        let at = Va(ground.bases[seg % 8].wrapping_add(offset));
+        let frame = self.memory.cache.tlb.find(at, ground.user, false)?;
         self.memory.quick_load(frame, at.offset())
     }
 
     #[inline(always)]
     fn quick_place<const N: usize>(
         &mut self,
-        user: bool,
-        plain: &Plain,
+        ground: &Ground,
+        seg: usize,
         offset: u32,
     ) -> Option<&mut [u8; N]> {
-        if i64::from(offset) + (N as i64 - 1) > plain.write_end {
+        if i64::from(offset) + (N as i64 - 1) > ground.write_ends[seg % 8] {
             return None;
         }
-        let at = Va(plain.base.wrapping_add(offset));
-        let frame = self.memory.cache.tlb.find(at, user, true)?;
+        let at = Va(ground.bases[seg % 8].wrapping_add(offset));
+        let frame = self.memory.cache.tlb.find(at, ground.user, true)?;
         self.memory.quick_store(frame, at.offset())
     }
 
@@ -173,7 +162,8 @@ impl Machine {
         let mut lazy = Lazy::default();
         let mut eip = self.cpu.eip;
         let mut left = end - self.retired;
-        let user = ground.user;
+        let mut regs: Registers = [0; 16];
+        regs[..8].copy_from_slice(&self.cpu.regs);
         let code_limit = ground.code_limit;
 
         'blocks: while left > 0 {
@@ -192,11 +182,12 @@ impl Machine {
             let epoch = self.memory.cache.epoch();
             'again: loop {
                 let most = block.steps.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                let steps = &block.steps[..most];
                 let mut done = 0;
-                'steps: while let Some(step) = block.steps[..most].get(done) {
+                'steps: while let Some(step) = steps.get(done) {
                     macro_rules! reg {
                         ($r:expr) => {
-                            self.cpu.regs[usize::from($r & 7)]
+                            regs[usize::from($r & 7)]
                         };
                     }
                     // Goes on within the segment, or leaves it to the general form to raise #GP.
@@ -220,8 +211,7 @@ impl Machine {
                             |distance: u32| eip.wrapping_add(u32::from(step.end)).wrapping_add(distance);
                         macro_rules! read {
                             ($m:expr) => {{
-                                let plain = &ground.segments[usize::from($m.seg & 7)];
-                                match self.quick_read(user, plain, self.quick_offset($m)) {
+                                match self.quick_read(ground, $m.seg.into(), offset(&regs, $m)) {
                                     Some(raw) => u32::from_le_bytes(raw),
                                     None => break 'general,
                                 }
@@ -229,8 +219,7 @@ impl Machine {
                         }
                         macro_rules! read_part {
                             ($m:expr, $part:ty) => {{
-                                let plain = &ground.segments[usize::from($m.seg & 7)];
-                                match self.quick_read(user, plain, self.quick_offset($m)) {
+                                match self.quick_read(ground, $m.seg.into(), offset(&regs, $m)) {
                                     Some(raw) => <$part>::from_le_bytes(raw),
                                     None => break 'general,
                                 }
@@ -238,9 +227,7 @@ impl Machine {
                         }
                         macro_rules! place {
                             ($m:expr) => {{
-                                let plain = &ground.segments[usize::from($m.seg & 7)];
-                                let offset = self.quick_offset($m);
-                                match self.quick_place(user, plain, offset) {
+                                match self.quick_place(ground, $m.seg.into(), offset(&regs, $m)) {
                                     Some(place) => place,
                                     None => break 'general,
                                 }
@@ -257,17 +244,17 @@ impl Machine {
                         macro_rules! push {
                             ($value:expr) => {{
                                 let value: u32 = $value;
-                                let esp = self.cpu.regs[ESP].wrapping_sub(4);
-                                match self.quick_place(user, &ground.stack, esp) {
+                                let esp = regs[ESP].wrapping_sub(4);
+                                match self.quick_place(ground, STACK, esp) {
                                     Some(place) => *place = value.to_le_bytes(),
                                     None => break 'general,
                                 }
-                                self.cpu.regs[ESP] = esp;
+                                regs[ESP] = esp;
                             }};
                         }
                         macro_rules! pop {
                             () => {
-                                match self.quick_read(user, &ground.stack, self.cpu.regs[ESP]) {
+                                match self.quick_read(ground, STACK, regs[ESP]) {
                                     Some(raw) => u32::from_le_bytes(raw),
                                     None => break 'general,
                                 }
@@ -307,7 +294,7 @@ impl Machine {
                             Fast::SignByteM(a, m) => reg!(a) = read_part!(m, i8) as u32,
                             Fast::ZeroWordM(a, m) => reg!(a) = read_part!(m, u16).into(),
                             Fast::SignWordM(a, m) => reg!(a) = read_part!(m, i16) as u32,
-                            Fast::Lea(a, m) => reg!(a) = self.quick_offset(m),
+                            Fast::Lea(a, m) => reg!(a) = offset(&regs, m),
                             Fast::AddRR(a, b) => reg!(a) = lazy.add(reg!(a), reg!(b)),
                             Fast::AddRI(a, b) => reg!(a) = lazy.add(reg!(a), *b),
                             Fast::AddRM(a, m) => reg!(a) = lazy.add(reg!(a), read!(m)),
@@ -378,7 +365,7 @@ impl Machine {
                             Fast::PushM(m) => push!(read!(m)),
                             Fast::PopR(a) => {
                                 let value = pop!();
-                                self.cpu.regs[ESP] = self.cpu.regs[ESP].wrapping_add(4);
+                                regs[ESP] = regs[ESP].wrapping_add(4);
                                 reg!(a) = value;
                             }
                             Fast::Jump(distance) => branch!(next(*distance), 'general),
@@ -407,7 +394,7 @@ impl Machine {
                                 if target > code_limit {
                                     break 'general;
                                 }
-                                self.cpu.regs[ESP] = self.cpu.regs[ESP].wrapping_add(4 + u32::from(*extra));
+                                regs[ESP] = regs[ESP].wrapping_add(4 + u32::from(*extra));
                                 branch!(target, 'general)
                             }
                         }
@@ -418,6 +405,7 @@ impl Machine {
                     self.retired = end - left + done as u64;
                     let here = eip.wrapping_add(u32::from(step.start));
                     self.cpu.eip = eip.wrapping_add(u32::from(step.end));
+                    self.cpu.regs.copy_from_slice(&regs[..8]);
                     self.transient.here = here;
                     let op = &block.lowered[done].op;
                     let result = match op {
@@ -429,6 +417,7 @@ impl Machine {
                         let trap = self.failed(exit)?;
                         return self.raise(trap).map(|()| true);
                     }
+                    regs[..8].copy_from_slice(&self.cpu.regs);
                     self.retired += 1;
                     done += 1;
                     match step.after {
@@ -451,10 +440,18 @@ impl Machine {
             }
         }
         lazy.settle(&mut self.cpu.eflags);
+        self.cpu.regs.copy_from_slice(&regs[..8]);
         self.cpu.eip = eip;
         self.retired = end - left;
         Ok(false)
     }
+}
+
+/// The offset that a memory operand names.
+#[inline(always)]
+fn offset(regs: &Registers, m: &Mem) -> u32 {
+    let reg = |r: u8| regs[usize::from(r & 15)];
+    m.displacement.wrapping_add(reg(m.base)).wrapping_add(reg(m.index) << (m.shift & 3))
 }
 
 /// Whether a breakpoint lies in a block.

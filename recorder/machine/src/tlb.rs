@@ -24,14 +24,13 @@ pub(crate) type Registers = (u32, u32);
 #[derive(Default)]
 pub(crate) struct Tlb {
     registers: Registers,
-    /// Empty, or `SETS * KINDS` of them: a copy of a machine that never runs needs none.
-    entries: Vec<Entry>,
+    /// By kind; none before the first is kept, because a copy of a machine that never runs needs none.
+    entries: Option<Box<[[Entry; SETS]; KINDS]>>,
 }
 
-/// Where translations of a kind begin.
 #[inline(always)]
 fn kind(user: bool, write: bool) -> usize {
-    (usize::from(user) | usize::from(write) << 1) * SETS
+    usize::from(user) | usize::from(write) << 1
 }
 
 impl Tlb {
@@ -48,27 +47,27 @@ impl Tlb {
     #[inline(always)]
     pub fn find(&self, at: Va, user: bool, write: bool) -> Option<u32> {
         let page = at.0 >> 12;
-        let entry = self.entries.get(kind(user, write) + page as usize % SETS)?;
+        let entry = &self.entries.as_ref()?[kind(user, write)][page as usize % SETS];
         (entry.tag == page + 1).then_some(entry.frame)
     }
 
     pub fn keep(&mut self, at: Va, user: bool, write: bool, frame: u32) {
-        if self.entries.is_empty() {
-            self.entries.resize(SETS * KINDS, Entry::default());
-        }
         let page = at.0 >> 12;
-        self.entries[kind(user, write) + page as usize % SETS] = Entry { tag: page + 1, frame };
+        let entries = self.entries.get_or_insert_with(|| Box::new([[Entry::default(); SETS]; KINDS]));
+        entries[kind(user, write)][page as usize % SETS] = Entry { tag: page + 1, frame };
     }
 
     pub fn flush(&mut self) {
-        self.entries.fill(Entry::default());
+        if let Some(entries) = &mut self.entries {
+            entries.as_flattened_mut().fill(Entry::default());
+        }
     }
 
     /// Forgets the translations that lead to a frame for writing.
     pub fn protect(&mut self, frame: u32) {
+        let Some(entries) = &mut self.entries else { return };
         for user in [false, true] {
-            let start = kind(user, true);
-            for entry in self.entries.iter_mut().skip(start).take(SETS).filter(|entry| entry.frame == frame) {
+            for entry in entries[kind(user, true)].iter_mut().filter(|entry| entry.frame == frame) {
                 *entry = Entry::default();
             }
         }
