@@ -151,7 +151,8 @@ fn the_trace_nests_by_the_stack() {
     let names: Vec<_> = event.trace.iter().map(|step| (recording.routine(step), step.depth)).collect();
     assert!(names.contains(&("ToyService", 0)), "{names:?}");
     let service = event.trace.iter().find(|step| recording.routine(step) == "ToyService").unwrap();
-    assert_eq!(event.named[usize::from(service.thread.unwrap())].name, "main");
+    let thread = event.threads[usize::from(service.thread)];
+    assert!(event.named.iter().any(|named| named.name == "main" && named.id == thread));
 }
 
 const MUCH: &str = "worker NtDelayExecution interval=30ms\ninterrupt after=5\nmain NtSuspendThread thread=worker\n\

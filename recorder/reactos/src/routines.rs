@@ -12,6 +12,7 @@ routines! {
         // Levels, dispatching, interrupts, traps.
         KfLowerIrql(1)[0] => ke::irql::lower,
         KiDispatchInterrupt(0)[0] => ke::dispatch::dispatch_interrupt,
+        KeSetPriorityThread(2)[0] => ke::dispatch::set_priority,
         KiQuantumEnd(0)[0] => ke::dispatch::quantum_end,
         PsDispatchThread(1)[1] => ke::dispatch::dispatch,
         PsDispatchThreadNoLock(1)[0] => ke::dispatch::dispatch_no_lock,
@@ -124,6 +125,9 @@ routines! {
         DriverEnterCriticalRegion(0)[0] => driver::enter_critical_region,
         DriverLeaveCriticalRegion(0)[0] => driver::leave_critical_region,
         DriverQueueApc(2)[2] => driver::apc::queue_apc,
+        DriverInsertApc(4)[2] => driver::apc::insert_apc,
+        DriverLeaveAndReadEvent(1)[0] => driver::leave_and_read_event,
+        DriverSetPriority(2)[1] => driver::set_priority,
         DriverRemoveApc(1)[2] => driver::apc::remove_apc,
         DriverApcCounts(2)[0] => driver::apc::apc_counts,
         DriverAttach(2)[1] => driver::attach::attach,
@@ -132,8 +136,8 @@ routines! {
         DriverProcessNotify(3)[0] => driver::notify::process,
         DriverThreadNotify(3)[0] => driver::notify::thread,
         DriverWait(3)[1] => driver::wait,
-        DriverApcKernelRoutine(5)[0] => ke::apc::free_apc,
-        DriverApcNormalRoutine(3)[0] => driver::apc::normal_routine,
+        DriverApcKernelRoutine(5)[0] => driver::apc::kernel_routine,
+        DriverApcNormalRoutine(3)[1] => driver::apc::normal_routine,
     }
 }
 

@@ -188,6 +188,7 @@ impl Run {
             outcome,
             view,
             named: self.motor.named.clone(),
+            threads: notes.threads,
             trace: notes.trace,
             untraced: notes.untraced,
             inputs: notes.inputs,

@@ -107,7 +107,7 @@ pub(crate) fn ps_initialize_thread(kernel: &ReactOs, f: &mut Frame) -> Result<Fl
         }
     }
     if !initialize(f.m, process, thread)? {
-        return f.call(Ke::KeBugCheck.at(), &[stop::GENERIC], 1);
+        return f.call(Ke::KeBugCheck.at(), &[stop::NO_PAGES_AVAILABLE], 1);
     }
     f.m.store(thread_at, body)?;
     // The list was changed under the dispatcher lock.

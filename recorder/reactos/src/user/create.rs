@@ -40,6 +40,15 @@ pub(super) fn service(name: &str) -> Va {
 /// CreateProcess(*Process): CreateProcessW's steps 4, 6, 7 and 9, and the status that it does not
 /// check.
 pub(crate) fn create_process(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
+    make_process(f, 0)
+}
+
+/// CreateProcessInherit(*Process): the same with bInheritHandles TRUE.
+pub(crate) fn create_process_inherit(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
+    make_process(f, 1)
+}
+
+fn make_process(f: &mut Frame, inherit: u32) -> Result<Flow, Fault> {
     const SECTION: u8 = 0;
     const PROCESS: u8 = 1;
     const STATUS: u8 = 2;
@@ -52,7 +61,7 @@ pub(crate) fn create_process(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> 
         }
         1 => {
             let (place, section) = (f.local_at(PROCESS).0, f.local(SECTION)?);
-            let args = [place, PROCESS_ALL_ACCESS, 0, CURRENT_PROCESS, 0, section, 0, 0];
+            let args = [place, PROCESS_ALL_ACCESS, 0, CURRENT_PROCESS, inherit, section, 0, 0];
             f.call(service("NtCreateProcess"), &args, 2)
         }
         2 => {

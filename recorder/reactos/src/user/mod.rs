@@ -7,6 +7,7 @@ pub(crate) mod create;
 pub(crate) mod exception;
 pub(crate) mod loader;
 pub(crate) mod thread;
+pub(crate) mod win32;
 
 mod ntdll;
 
@@ -19,6 +20,7 @@ routines! {
     /// The C routines of ntdll and kernel32.
     pub(crate) enum Us for ReactOs; at 0x7C80_1000 {
         CreateProcess(1)[4] => create::create_process,
+        CreateProcessInherit(1)[4] => create::create_process_inherit,
         CreateThread(6)[205] => create::create_thread,
         BaseExceptionHandler(3)[0] => exception::base_handler,
         KiUserExceptionDispatcher(2)[0] => exception::dispatcher,
@@ -27,6 +29,9 @@ routines! {
         LdrShutdownProcess(0)[0] => loader::shutdown,
         LdrShutdownThread(0)[0] => loader::shutdown,
         LdrpInit(4)[0] => loader::ldrp_init,
+        SleepEx(2)[2] => win32::sleep_ex,
+        TerminateProcess(2)[0] => win32::terminate_process,
+        TerminateThread(2)[0] => win32::terminate_thread,
         RtlRosExitUserThreadStage2(1)[2] => thread::exit_user_thread,
     }
 }

@@ -1,5 +1,6 @@
 //! The kernel seen from outside. Nothing here changes the machine.
 
+pub(crate) mod frames;
 pub(crate) mod inventory;
 pub(crate) mod threads;
 
