@@ -21,7 +21,7 @@ use crate::lazy::Lazy;
 use crate::op::Op;
 use crate::registers::{control, flags};
 use crate::segment::attribute;
-use crate::{Access, Machine, Reg, Seg, Segment, Stop, Va};
+use crate::{Access, Machine, Reg, Seg, Segment, Stop, Trap, Va};
 
 const ESP: usize = Reg::Esp as usize;
 /// The place of the stack among the segments.
@@ -72,7 +72,11 @@ impl Machine {
         let cs = cpu.seg(Seg::Cs);
         let user = cpu.cpl() == 3;
         let checked = user && cpu.flag(flags::AC) && cpu.cr0 & control::AM != 0;
-        let special = cpu.flag(flags::TF | flags::RF) || cpu.shadow || cpu.dr[7] & ENABLED != 0 || checked;
+        let special = cpu.flag(flags::TF | flags::RF)
+            || cpu.shadow
+            || cpu.held != 0
+            || cpu.dr[7] & ENABLED != 0
+            || checked;
         if special || cs.attributes & attribute::BIG == 0 || !self.memory.cache.is_on() {
             return None;
         }
@@ -409,6 +413,7 @@ impl Machine {
                     self.transient.here = here;
                     let op = &block.lowered[done].op;
                     let result = match op {
+                        _ if block.lowered[done].needs > self.cpu.model => Err(Trap::Undefined.into()),
                         Op::String(string) => self.repeat(string, here, (end, epoch)),
                         _ => self.execute(op, here),
                     };
