@@ -71,8 +71,6 @@ pub(super) struct Motor {
     /// Memory as it was at the last digest that looked at it.
     seen: Memory,
     nesting: Nesting,
-    /// Where the last native routine ran (privilege, page of its stack, address space), and the thread.
-    ran: Option<((u8, u32, u32), ObjectId)>,
     /// The numbers of routines by the addresses of their entries.
     entries: BTreeMap<u32, u16>,
 }
@@ -91,7 +89,6 @@ impl Motor {
             unseen: false,
             seen,
             nesting: Nesting::default(),
-            ran: None,
             entries: BTreeMap::new(),
         }
     }
@@ -185,7 +182,7 @@ impl Motor {
         };
         let full = self.detail == Detail::Nothing || self.notes.trace.len() == EventRecord::TRACE_MAX;
         let instant = self.m.retired;
-        let thread = if full { None } else { Some(self.running()) };
+        let thread = if full { None } else { Some(self.kernel.current(&self.m)) };
         let entered = thread.map(|thread| self.nesting.enter(&self.m, thread, stage));
         let (args, went) = match contract::routine::serve(self.kernel, &mut self.m, at) {
             Ok(served) => {
@@ -218,23 +215,6 @@ impl Motor {
         let depth = entered.depth;
         self.notes.trace.push(TraceStep { at: instant, depth, thread, routine, stage, args, went });
         Ok(())
-    }
-
-    /// The thread that runs.
-    ///
-    /// A native routine that follows another one on the same page of a stack runs in the same thread:
-    /// whoever takes a stack from its thread and gives it to another runs on a third one.
-    fn running(&mut self) -> ObjectId {
-        let cpu = &self.m.cpu;
-        let place = (cpu.cpl(), cpu.esp() / PAGE, cpu.cr3);
-        match self.ran {
-            Some((last, thread)) if last == place => thread,
-            _ => {
-                let thread = self.kernel.current(&self.m);
-                self.ran = Some((place, thread));
-                thread
-            }
-        }
     }
 
     fn number(&mut self, info: RoutineInfo, at: Va) -> u16 {
