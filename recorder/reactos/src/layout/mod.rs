@@ -163,4 +163,5 @@ layouts! {
     "DISPATCHER_HEADER" Header, "KMUTANT" KMutant, "KSEMAPHORE" KSemaphore, "FAST_MUTEX" FastMutex,
     "OBJECT_HEADER" ObjectHeader, "CID_OBJECT" CidObject, "HANDLE_BLOCK" HandleBlock, "TEB" Teb,
     "PEB" Peb, "POOL_HEADER" PoolHeader, "GLOBALS" Globals, "KTSS" Ktss, "KUSER_SHARED_DATA" SharedData,
+    "PEB_LDR_DATA" PebLdrData, "LDR_MODULE" LdrModule, "RTL_CRITICAL_SECTION" CriticalSection,
 }
