@@ -131,6 +131,7 @@ guest_struct! {
         0x850 fast_peb_lock_itself: in CriticalSection,
         0x870 tls_bitmap_itself: in RtlBitmap,
         0x880 tls_bits: u64,
+        0x888 csr_api_port: u32,
         /// The first of the modules.
         0x900 modules: in LdrModule,
     }
