@@ -18,6 +18,6 @@ pub mod verbs;
 
 pub use case::{Case, CaseError, Line};
 pub use drive::{
-    Player, RecordError, Replay, Replayed, Run, SeekError, Step, record, record_in_detail, symbol,
+    Player, RecordError, Replay, Replayed, Run, SeekError, Step, apply, record, record_in_detail, symbol,
 };
 pub use recording::{EventRecord, Header, Input, Loaded, ReadError, Recording, Torn, TraceStep, Went};
