@@ -19,8 +19,8 @@ pub mod verbs;
 
 pub use case::{Case, CaseError, Line};
 pub use drive::{
-    Player, RecordError, Replay, Replayed, Run, SeekError, Step, WriteError, drive, record, record_in_detail,
-    record_into, symbol,
+    Player, RecordError, Replay, Replayed, Run, SeekError, Step, WriteError, apply, drive, record,
+    record_in_detail, record_into, symbol,
 };
 pub use recording::{
     Archive, EventRecord, Header, Input, Loaded, ReadError, Recording, Torn, TraceStep, Went, Writer,

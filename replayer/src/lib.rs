@@ -7,6 +7,7 @@
 //! - [`coverage`] tells which numbered rules of the behaviour sheets have a case.
 //! - [`explain`] shows what lies behind: call traces side by side, fields by name, stacks with every
 //!   slot named.
+//! - [`gdb`] lets the debugger gdb go forwards and backwards through a recording.
 //! - [`cli`] is the program. Everything it says goes through one type, and ends in one of three
 //!   statuses: 0 as written, 1 something unexpected, 2 bad usage or input.
 
@@ -16,6 +17,7 @@ pub mod compare;
 pub mod corpus;
 pub mod coverage;
 pub mod explain;
+pub mod gdb;
 pub mod json;
 pub mod judge;
 pub mod verify;

@@ -9,6 +9,7 @@ mod driver;
 mod ex;
 mod ke;
 mod layout;
+mod lpc;
 mod mm;
 mod ob;
 mod ps;
@@ -114,9 +115,13 @@ fn image() -> Image {
     }
     let entries = [
         ("CreateProcess", Us::CreateProcess),
+        ("CreateProcessInherit", Us::CreateProcessInherit),
         ("CreateThread", Us::CreateThread),
         ("ExitProcess", Us::ExitProcess),
         ("ExitThread", Us::ExitThread),
+        ("SleepEx", Us::SleepEx),
+        ("TerminateProcess", Us::TerminateProcess),
+        ("TerminateThread", Us::TerminateThread),
     ];
     image.services.extend(entries.map(|(name, routine)| (name, routine.at())));
     image

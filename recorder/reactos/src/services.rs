@@ -19,8 +19,8 @@ pub(crate) struct Service {
 
 macro_rules! services {
     ($($name:ident $number:literal / $params:literal,)*) => {
-        /// Every service that is built. Numbers 1 to 6, 9, 10 and 12, which the sheet leaves unnamed,
-        /// are the test driver's door.
+        /// Every service that is built. Numbers 1 to 6, 9, 10, 12, 14, 15 and 16, which the sheet leaves
+        /// unnamed, are the test driver's door.
         pub(crate) const SERVICES: &[Service] = &[$(Service {
             name: stringify!($name), number: $number, params: $params, routine: Ke::$name,
         }),*];
@@ -39,7 +39,11 @@ services! {
     DriverNotifications 10 / 3,
     NtAllocateVirtualMemory 11 / 6,
     DriverApcCounts 12 / 2,
+    DriverInsertApc 14 / 4,
+    DriverLeaveAndReadEvent 15 / 1,
+    DriverSetPriority 16 / 2,
     NtClose 17 / 1,
+    NtConnectPort 20 / 8,
     NtContinue 21 / 2,
     NtCreateEvent 23 / 5,
     NtCreateMutant 30 / 4,
@@ -57,8 +61,10 @@ services! {
     NtQueryInformationThread 126 / 5,
     NtQueueApcThread 150 / 5,
     NtReadVirtualMemory 156 / 5,
+    NtRegisterThreadTerminatePort 157 / 1,
     NtReleaseMutant 158 / 2,
     NtReleaseSemaphore 159 / 3,
+    NtRequestWaitReplyPort 166 / 3,
     NtResetEvent 167 / 2,
     NtResumeThread 169 / 2,
     NtSetContextThread 175 / 2,

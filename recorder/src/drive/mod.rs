@@ -26,6 +26,7 @@ mod world;
 
 pub use error::{RecordError, WriteError};
 pub use look::symbol;
+pub use motor::apply;
 pub use player::{Player, SeekError};
 pub use replay::{Replay, Replayed, Step};
 pub use run::{Run, drive, record, record_in_detail, record_into};

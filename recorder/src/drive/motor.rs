@@ -271,7 +271,7 @@ fn mix(hash: u64, word: u32) -> u64 {
 ///
 /// # Errors
 /// The page fault of a place that is not mapped.
-pub(super) fn apply(m: &mut Machine, what: &Reaching) -> Result<(), Fault> {
+pub fn apply(m: &mut Machine, what: &Reaching) -> Result<(), Fault> {
     let cr3 = m.cpu.cr3;
     let check = |m: &Machine, at: Va, len: usize| m.peek(cr3, at, &mut vec![0; len]);
     match what {

@@ -229,12 +229,14 @@ impl Run {
     fn predefined(&mut self) {
         let wanted = self.case.handles_wanted();
         let mentioned: BTreeSet<String> = wanted.values().flatten().map(|name| (*name).to_owned()).collect();
-        for (name, kind, handle) in self.scene.named.clone() {
+        let section = ("Section", ObjectKind::Section, self.scene.section);
+        for (name, kind, handle) in self.scene.named.iter().copied().chain([section]).collect::<Vec<_>>() {
             let Some((id, _)) = self.kernel.object(&self.motor.m, Owner::Init, handle) else { continue };
             self.objects.insert(name.to_owned(), (id, kind));
             self.handles.insert(("init".to_owned(), name.to_owned()), handle);
             self.remember_ids(name, id);
-            if mentioned.contains(name) {
+            // A section has no state that could change.
+            if mentioned.contains(name) && kind != ObjectKind::Section {
                 self.motor.named.push(Named { name: name.to_owned(), kind, id });
             }
         }
@@ -314,7 +316,7 @@ impl Run {
                 self.hurry = true;
                 Ok(Outcome::Done)
             }
-            How::Recorder(Deed::Teb) => self.teb(line),
+            How::Recorder(Deed::Teb | Deed::Stack) => self.teb(line),
             How::Recorder(Deed::FirstInstruction) => Ok(self.first_instruction(event)),
             How::Recorder(Deed::Registers) => self.registers(line),
             How::Recorder(Deed::Fault) | How::Call { .. } | How::Program(_) => self.by_thread(line),
