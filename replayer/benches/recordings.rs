@@ -47,7 +47,8 @@ fn cost(pairs: &[Pair]) {
     let record = |case: &Case, kernel| drop(recorder::record(case, kernel).expect("it runs"));
     let write =
         |case: &Case, kernel| drop(recorder::record_into(case, kernel, false, Vec::new()).expect("it runs"));
-    let works: [&dyn Fn(&Case, &'static dyn Kernel); 3] = [&drive, &record, &write];
+    type Work<'a> = &'a dyn Fn(&Case, &'static dyn Kernel);
+    let works: [Work; 3] = [&drive, &record, &write];
     // One after the other in each round, so that whatever else the machine does disturbs all alike.
     let mut best = [Duration::MAX; 3];
     for _ in 0..ROUNDS {
