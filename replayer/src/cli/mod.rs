@@ -2,6 +2,7 @@
 
 mod coverage;
 mod diff;
+mod explain;
 mod gdb;
 mod messages;
 mod new;
@@ -61,6 +62,8 @@ enum Command {
         /// Another recording of the same case
         right: PathBuf,
     },
+    /// Shows where two kernels part in a case, and why: facts, calls, fields, stacks and code
+    Explain(ExplainOptions),
     /// Shows what a kernel looks like after an event: view, registers, stacks walked with symbols
     Show(ShowOptions),
     /// Lets gdb go through a run of a case, forwards and backwards, on a port of this computer
@@ -121,6 +124,22 @@ struct RecordOptions {
     /// and twice the size
     #[arg(long)]
     detail: bool,
+}
+
+#[derive(Args)]
+struct ExplainOptions {
+    /// The case
+    case: PathBuf,
+    /// The first kernel, instead of the case's
+    #[arg(long, value_name = "KERNEL", value_parser = kernel_names())]
+    left: Option<String>,
+    /// The second kernel, instead of the case's
+    #[arg(long, value_name = "KERNEL", value_parser = kernel_names())]
+    right: Option<String>,
+    /// Goes on behind the first difference: sets the differing facts aside by name, and tells of the
+    /// differences that do not follow from them
+    #[arg(long)]
+    resync: bool,
 }
 
 #[derive(Args)]
@@ -191,6 +210,7 @@ fn with(here: &Path, args: Vec<OsString>, mut messages: Messages) -> u8 {
         Command::Record(options) => record::run(here, &options, &mut messages),
         Command::Replay { file, kernel } => replay::run(&here.join(file), kernel.as_deref(), &mut messages),
         Command::Diff { left, right } => diff::run(&here.join(left), &here.join(right), &mut messages),
+        Command::Explain(options) => explain::run(here, &options, &mut messages),
         Command::Show(options) => show::run(here, &options, &mut messages),
         Command::Gdb(options) => gdb::run(here, &options, &mut messages),
         Command::New { name } => new::run(here, &name, &mut messages),
