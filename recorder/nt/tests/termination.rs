@@ -54,6 +54,9 @@ fn another_process_ends_and_leaves_nothing_behind() {
         assert_eq!(s.d.simple(init, "NtTerminateProcess", &[process, 7]), OK);
         s.d.has("process other exit status 00000007");
         s.d.has("thread second exit status 00000007");
+        let vads =
+            |inventory: &[(String, u32)]| inventory.iter().find(|(what, _)| what == "pool Vad ").cloned();
+        assert_eq!(vads(&s.d.nt.inventory(&s.d.m)), vads(&before), "user space is gone with the end");
         let again = s.d.simple(init, "NtTerminateProcess", &[process, 8]);
         assert_eq!(again, Some(Status::PROCESS_IS_TERMINATING));
         assert_eq!(s.d.try_thread(process, 0, &[]).0, Some(Status::PROCESS_IS_TERMINATING));
