@@ -264,6 +264,19 @@ fn a_mutant_of_a_dead_thread_is_abandoned_to_the_next() {
 }
 
 #[test]
+fn a_mutant_that_is_closed_while_owned_is_forgotten() {
+    each_period(|mut s| {
+        let args = [Words(&[0]), Value(0x1F_0001), Value(0), Value(1)];
+        let (_, out) = s.d.call(s.worker, "NtCreateMutant", &args);
+        assert_eq!(s.d.simple(s.worker, "NtClose", &[out[0][0]]), OK);
+        assert_eq!(s.d.count("pool Muta"), 0);
+        assert_eq!(s.d.simple(s.worker, "NtTerminateThread", &[THREAD, 1]), None);
+        s.d.has("thread worker exit status 00000001");
+        assert!(s.d.view().bugcheck.is_none());
+    });
+}
+
+#[test]
 fn a_waiter_sees_the_process_before_its_last_thread() {
     each_period(|mut s| {
         let init = s.d.init();

@@ -61,7 +61,7 @@ const STATUS: u8 = 1;
 const HANDLE: u8 = 2;
 
 /// PspCreateThread for user threads, with the arguments of NtCreateThread; the INITIAL_TEB is the
-/// kernel's copy. System threads are made at boot by [`make`] and [`insert`] alone.
+/// kernel's copy. System threads are made at boot by [`make`] and [`finish`] alone.
 pub(crate) fn psp_create_thread(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     match f.stage {
         // Steps 1 to 16 and 18.
