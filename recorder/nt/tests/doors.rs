@@ -103,19 +103,21 @@ fn notify_routines_hear_of_every_process_and_thread() {
 #[test]
 fn a_thread_of_higher_priority_preempts_at_once() {
     let mut s = scene(0);
-    let event = event(&mut s);
-    let in_worker = s.d.give(s.app, s.worker_in_init);
-    assert_eq!(s.d.simple(s.main, "DriverSetPriority", &[in_worker, 40]), Some(Status::INVALID_PARAMETER));
-    assert_eq!(s.d.call(s.worker, "NtWaitForSingleObject", &[Value(event), Value(0), Value(0)]).0, None);
-    assert_eq!(s.d.simple(s.main, "DriverSetPriority", &[in_worker, 12]), OK);
-    assert_eq!(s.d.simple(s.main, "NtSetEvent", &[event, 0]), None, "its call is not over yet");
-    s.d.bring(s.worker);
-    s.d.tick();
-    s.d.slice();
-    s.d.bring(s.worker);
-    assert_eq!(s.d.simple(s.worker, "DriverSetPriority", &[in_worker, 8]), OK);
-    s.d.bring(s.main);
-    assert_eq!(s.d.m.cpu.reg(machine::Reg::Eax), 0, "and now it is");
+    let bad = s.d.simple(s.main, "DriverSetPriority", &[s.worker_handle, 40]);
+    assert_eq!(bad, Some(Status::INVALID_PARAMETER));
+    assert_eq!(s.d.simple(s.worker, "SleepEx", &[u32::MAX, 1]), None);
+    assert_eq!(s.d.simple(s.main, "DriverSetPriority", &[s.worker_handle, 12]), OK);
+    let args = [Value(s.worker_handle), Value(0), Words(&[0; 7]), Value(0x1C), Value(0)];
+    let (status, out) = s.d.call(s.main, "NtQueryInformationThread", &args);
+    assert_eq!((status, out[0][5]), (OK, 12));
+    s.d.trace.clear();
+    assert_eq!(s.d.simple(s.main, "NtAlertThread", &[s.worker_handle]), OK);
+    // It sleeps again before the clock has ticked, and so before the caller could have come to rest.
+    let told = s.d.trace.iter().position(|name| *name == "NtAlertThread").unwrap();
+    let after = &s.d.trace[told..];
+    let slept = after.iter().position(|name| *name == "NtDelayExecution").unwrap();
+    let ticked = after.iter().position(|name| *name == "KeUpdateSystemTime").unwrap_or(after.len());
+    assert!(slept < ticked, "{after:?}");
 }
 
 #[test]
