@@ -10,7 +10,7 @@ use crate::mm::{process as memory, vad};
 use crate::ob;
 use crate::ps::create::{self, Start};
 use crate::ps::process::{self, Make, image_name};
-use crate::ps::{cid, critical};
+use crate::ps::{cid, critical, token};
 use crate::table::Ke;
 use crate::user::create_thread::{INITIAL_STACK, initial_context};
 use contract::{Status, program};
@@ -38,7 +38,8 @@ pub(super) fn set(nt: &Nt, m: &mut Machine) -> Res<()> {
 }
 
 fn variables(nt: &Nt, m: &mut Machine) -> Res<()> {
-    let lists: [ListEntry; 2] = [DATA.ps_active_process_head(), DATA.ki_timer_list_head()];
+    let lists: [ListEntry; 3] =
+        [DATA.ps_active_process_head(), DATA.ki_timer_list_head(), DATA.driver_apcs()];
     for list in lists {
         list.init(m)?;
     }
@@ -71,6 +72,7 @@ fn kernel_process(m: &mut Machine, name: &str) -> Res<EProcess> {
     m.set(process.image_file_name(), image_name(name))?;
     m.set(process.granted_access(), access::PROCESS_ALL_ACCESS)?;
     m.set(process.priority_class(), 2)?;
+    token::duplicate(m, None, process)?;
     m.set(process.default_hard_error_processing(), 1)?;
     Ok(process)
 }

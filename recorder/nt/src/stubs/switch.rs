@@ -10,7 +10,7 @@ const NPX: i32 = NPX_FRAME_LENGTH as i32;
 const CR0_NPX: i32 = 0xE;
 /// FX_SAVE_AREA.Cr0NpxState.
 const CR0_NPX_STATE: i32 = 0x20C;
-/// KPROCESS.DirectoryTableBase[0] and IopmOffset.
+/// KPROCESS.DirectoryTableBase and IopmOffset.
 const DIRECTORY_TABLE_BASE: i32 = 0x18;
 const IOPM_OFFSET: i32 = 0x30;
 /// GDT offsets of the TEB descriptor's base.
