@@ -292,6 +292,13 @@ pub(super) static VERBS: &[Verb] = &[
         NOTHING,
     ),
     call(
+        "NtRegisterThreadTerminatePort",
+        "Asks for a message to a port when the caller ends.",
+        &[arg("port", Kind::Handle, Required, "the port")],
+        &[Arg("port")],
+        NOTHING,
+    ),
+    call(
         "NtReleaseMutant",
         "Gives up a mutant once.",
         &[arg("mutant", Kind::Handle, Required, "the mutant")],

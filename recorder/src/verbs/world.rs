@@ -227,6 +227,13 @@ pub(super) static VERBS: &[Verb] = &[
         &[Arg("target"), Arg("priority")],
     ),
     driver(
+        "driver set-privilege",
+        "A driver gives a thread's process SeDebugPrivilege, or takes it away.",
+        &[IN_THREAD, arg("enabled", Kind::Bool, Required, "whether it has it")],
+        "DriverSetPrivilege",
+        &[Arg("enabled")],
+    ),
+    driver(
         "driver wait",
         "A driver waits for an object in a thread's context, without a timeout.",
         &[
