@@ -11,6 +11,7 @@
 use contract::{Activity, Kernel, ObjectId, Outcome, ThreadStatus};
 use machine::{Machine, Va};
 use recorder::{Case, EventRecord, Recording, kernels, record};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use tests::script::{clearing, script};
 
@@ -88,6 +89,7 @@ fn scripts_on_reactos_end_and_replay() {
 
 #[test]
 fn scripts_on_nt_end_and_replay_and_hold_what_must_hold() {
+    let counted = Cell::new(0);
     run("nt", |recording, kernel, clearing| {
         let mut before: Option<Seen> = None;
         for (index, event) in recording.events.iter().enumerate() {
@@ -99,8 +101,12 @@ fn scripts_on_nt_end_and_replay_and_hold_what_must_hold() {
             seen.holds(event, before.as_ref()).map_err(told)?;
             before = Some(seen);
         }
-        accounted(recording, kernel, clearing)
+        counted.set(counted.get() + u64::from(accounted(recording, kernel, clearing)?));
+        Ok(())
     });
+    let scripts = number("TANDEM_SCRIPTS", SCRIPTS);
+    let counted = counted.get();
+    assert!(counted * 10 >= scripts || scripts < SCRIPTS, "only {counted} scripts come to be accounted for");
 }
 
 /// Whether a script may stop the system like that: by a critical process or thread, or by a thread that
@@ -190,18 +196,19 @@ impl Seen {
 
 /// Whether everything has been given back once the scene is cleared away: where every process has ended
 /// and `init` could do what it was asked, what is in use is what was in use when the system had booted.
-fn accounted(recording: &Recording, kernel: &dyn Kernel, clearing: usize) -> Result<(), String> {
-    let Some(last) = recording.events.last() else { return Ok(()) };
+/// Gives whether it came to that.
+fn accounted(recording: &Recording, kernel: &dyn Kernel, clearing: usize) -> Result<bool, String> {
+    let Some(last) = recording.events.last() else { return Ok(false) };
     let refused = |event: &&EventRecord| match &event.outcome {
         Outcome::Unavailable { why } => why != "never created",
         _ => false,
     };
     let ended = last.view.processes.iter().filter(|p| p.name != "System").all(|p| p.terminated);
     if !ended || recording.events[clearing..].iter().any(|event| refused(&event)) {
-        return Ok(());
+        return Ok(false);
     }
     let (boot, now) = (kernel.inventory(&recording.boot.machine), kernel.inventory(&last.machine));
-    if boot == now { Ok(()) } else { Err(format!("left behind: {}", difference(&boot, &now))) }
+    if boot == now { Ok(true) } else { Err(format!("left behind: {}", difference(&boot, &now))) }
 }
 
 fn difference(boot: &[(String, u32)], now: &[(String, u32)]) -> String {
