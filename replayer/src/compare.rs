@@ -1,6 +1,6 @@
 //! Two kernels, one case: what each made of it, side by side.
 
-use contract::Kernel;
+use contract::{Kernel, Outcome, View};
 use golden::{ComparedEvent, Comparison, Side};
 use recorder::{Case, CaseError, EventRecord, RecordError, Recording};
 
@@ -49,6 +49,33 @@ pub fn compare(
     let (left, right) = (recorder::record(case, left)?, recorder::record(case, right)?);
     let comparison = comparison(case, &left, &right);
     Ok(Compared { comparison, left, right })
+}
+
+/// Runs a case on two kernels and compares what came of it, without recordings.
+///
+/// # Errors
+/// [`RecordError`]: one of them could not run it.
+pub fn outcomes(
+    case: &Case,
+    left: &'static dyn Kernel,
+    right: &'static dyn Kernel,
+) -> Result<Comparison, RecordError> {
+    let (ours, theirs) = (recorder::drive(case, left)?, recorder::drive(case, right)?);
+    let side = |(outcome, view): (Outcome, View)| Side { outcome, view };
+    let both = case.lines.iter().zip(ours.into_iter().zip(theirs));
+    let compared = both.map(|(line, (ours, theirs))| ComparedEvent {
+        line: line.number,
+        text: line.text.clone(),
+        left: side(ours),
+        right: side(theirs),
+    });
+    Ok(Comparison {
+        left: left.name().to_owned(),
+        right: right.name().to_owned(),
+        title: case.title.clone(),
+        reason: case.differs.clone(),
+        events: compared.collect(),
+    })
 }
 
 /// Compares two recordings of one case, as far as both reach.
