@@ -62,7 +62,7 @@ pub fn outcomes(
 ) -> Result<Comparison, RecordError> {
     let (ours, theirs) = (recorder::drive(case, left)?, recorder::drive(case, right)?);
     let side = |(outcome, view): (Outcome, View)| Side { outcome, view };
-    let both = case.lines.iter().zip(ours.into_iter().zip(theirs));
+    let both = case.lines.iter().zip(ours.events.into_iter().zip(theirs.events));
     let compared = both.map(|(line, (ours, theirs))| ComparedEvent {
         line: line.number,
         text: line.text.clone(),
@@ -75,6 +75,7 @@ pub fn outcomes(
         title: case.title.clone(),
         reason: case.differs.clone(),
         events: compared.collect(),
+        left_behind: (ours.left_behind, theirs.left_behind),
     })
 }
 
@@ -108,5 +109,13 @@ fn comparison(case: &Case, left: &Recording, right: &Recording) -> Comparison {
         title: case.title.clone(),
         reason: case.differs.clone(),
         events: compared.collect(),
+        left_behind: (left_behind(left), left_behind(right)),
     }
+}
+
+/// What a recorded run left behind. Of a kernel that there is none of any more, nothing is known.
+pub fn left_behind(recording: &Recording) -> Vec<(String, u32)> {
+    let kernel = recorder::kernels::by_name(&recording.header.kernel);
+    let Some((kernel, end)) = kernel.zip(recording.events.last()) else { return Vec::new() };
+    recorder::left_behind(kernel, &recording.boot.machine, &end.machine, &end.named)
 }
