@@ -53,7 +53,7 @@ fn variables(nt: &Nt, m: &mut Machine) -> Res<()> {
     m.set(SHARED.nt_major_version(), 5)?;
     m.set(SHARED.nt_minor_version(), 2)?;
     m.set(SHARED.tick_count_multiplier(), 0x0A00_0000)?;
-    m.set(SHARED.system_call(), nt.code.ntdll.symbol("KiIntSystemCall"))?;
+    m.set(SHARED.system_call(), nt.code.ntdll.symbol("KiFastSystemCall"))?;
     m.set(SHARED.system_call_return(), nt.code.ntdll.symbol("KiFastSystemCallRet"))?;
     let table = ob::create_table(m, Va(0), true)?;
     m.set(DATA.psp_cid_table(), table)?;
