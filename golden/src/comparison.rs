@@ -25,6 +25,9 @@ pub struct ComparedEvent {
     pub right: Side,
 }
 
+/// What a kernel left behind: kinds, and how many of each.
+pub type LeftBehind = Vec<(String, u32)>;
+
 /// Two runs of one case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comparison {
@@ -39,7 +42,7 @@ pub struct Comparison {
     /// The events, in the case's order.
     pub events: Vec<ComparedEvent>,
     /// What each kernel left behind at the end: what is in use and belongs to nothing that lives, by kind.
-    pub left_behind: (Vec<(String, u32)>, Vec<(String, u32)>),
+    pub left_behind: (LeftBehind, LeftBehind),
 }
 
 /// The first thing that one kernel shows and the other does not.
