@@ -9,6 +9,7 @@ mod driver;
 mod ex;
 mod ke;
 mod layout;
+mod lpc;
 mod mm;
 mod ob;
 mod ps;

@@ -64,7 +64,8 @@ impl Run {
                 name,
                 match dword(bytes, 0) {
                     UNWRITTEN => "unwritten".to_owned(),
-                    value => value.to_string(),
+                    // What a mutant's recursion makes of its state is negative.
+                    value => (value as i32).to_string(),
                 },
             ),
             Param::Query => query(call.verb.name, call.class, bytes, values),

@@ -67,7 +67,14 @@ impl Run {
     ) -> Result<(), Outcome> {
         match param {
             Param::Arg(key) => {
-                let value = self.word(event.value(key), actor)?;
+                let value = match (event.value(key), event.source_process()) {
+                    // A handle of the process that it is taken from.
+                    (Value::Handle(HandleRef::Named(name)), Some(process)) if key == "source" => *self
+                        .handles
+                        .get(&(process.to_owned(), name.clone()))
+                        .ok_or_else(|| unavailable("no handle"))?,
+                    (value, _) => self.word(value, actor)?,
+                };
                 stack.words.push(Word::Value(value));
             }
             Param::Time(key) => match event.value(key) {

@@ -179,6 +179,7 @@ pub enum Deed {
     FirstInstruction,
     Registers,
     Teb,
+    Stack,
 }
 
 impl Deed {

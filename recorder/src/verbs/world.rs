@@ -156,6 +156,7 @@ pub(super) static VERBS: &[Verb] = &[
         &[LOOKED_AT],
         Deed::FirstInstruction,
     ),
+    deed("look teb", "Shows a thread's ids, and where its TEB and PEB lie.", &[LOOKED_AT], Deed::Teb),
     deed(
         "look registers",
         "Shows the flags, selectors and debug registers with which a thread runs.",
@@ -163,12 +164,12 @@ pub(super) static VERBS: &[Verb] = &[
         Deed::Registers,
     ),
     Verb {
-        name: "look teb",
-        doc: "Shows a thread's ids, where its TEB and PEB lie, and how much of its stack is committed and \
-              reserved; `name =` binds the lowest address that is committed.",
+        name: "look stack",
+        doc: "Shows how much of a thread's user stack is committed and reserved, as its TEB says; `name =` \
+              binds the lowest address that is committed.",
         by: By::World,
         args: &[LOOKED_AT],
-        binds: Binds::Value("stack"),
-        how: How::Recorder(Deed::Teb),
+        binds: Binds::Value("limit"),
+        how: How::Recorder(Deed::Stack),
     },
 ];

@@ -110,8 +110,8 @@ mod tests {
     /// The element's attributes, unescaped.
     fn attributes(element: &BytesStart) -> Vec<(String, String)> {
         let pair = |attribute: quick_xml::events::attributes::Attribute| {
-            let key = String::from_utf8(attribute.key.as_ref().to_vec()).unwrap();
-            let value = String::from_utf8(attribute.value.to_vec()).unwrap();
+            let key = attribute.key.as_ref().to_owned();
+            let value = attribute.value.into_owned();
             (key, quick_xml::escape::unescape(&value).unwrap().into_owned())
         };
         element.attributes().map(|attribute| pair(attribute.unwrap())).collect()
@@ -124,7 +124,7 @@ mod tests {
         let (mut depth, mut found) = (0, Vec::new());
         loop {
             let event = reader.read_event().unwrap_or_else(|error| panic!("{error} in:\n{text}"));
-            let name = |element: &BytesStart| String::from_utf8(element.name().as_ref().to_vec()).unwrap();
+            let name = |element: &BytesStart| element.name().as_ref().to_owned();
             match event {
                 Event::Start(element) => {
                     found.push((depth, name(&element), attributes(&element)));

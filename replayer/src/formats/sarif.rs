@@ -81,7 +81,11 @@ mod tests {
 
     fn schema() -> jsonschema::Validator {
         let schema = include_str!("../../tests/schemas/sarif-2.1.0.json");
-        jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap()
+        let mut schema: Value = serde_json::from_str(schema).unwrap();
+        // The standard's pattern for languages is no regular expression: it closes a bracket twice.
+        let language = &mut schema["definitions"]["run"]["properties"]["language"];
+        language.as_object_mut().unwrap().remove("pattern").unwrap();
+        jsonschema::validator_for(&schema).unwrap()
     }
 
     #[test]
