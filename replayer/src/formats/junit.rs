@@ -117,8 +117,11 @@ mod tests {
         element.attributes().map(|attribute| pair(attribute.unwrap())).collect()
     }
 
-    /// The elements in order, each with its depth and its attributes.
-    fn elements(text: &str) -> Vec<(usize, String, Vec<(String, String)>)> {
+    /// An element: its depth, its name and its attributes.
+    type Element = (usize, String, Vec<(String, String)>);
+
+    /// The elements in order.
+    fn elements(text: &str) -> Vec<Element> {
         let mut reader = Reader::from_str(text);
         reader.config_mut().check_end_names = true;
         let (mut depth, mut found) = (0, Vec::new());
