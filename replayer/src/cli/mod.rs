@@ -94,7 +94,7 @@ enum Command {
     Coverage {
         /// For people, or one JSON object a line for each rule
         #[arg(long, value_enum, default_value_t)]
-        format: Format,
+        format: Listing,
     },
 }
 
@@ -108,16 +108,33 @@ struct RunOptions {
     /// The second kernel, instead of the case's
     #[arg(long, value_name = "KERNEL", value_parser = kernel_names())]
     right: Option<String>,
-    /// For people, or one JSON object a line for each case
+    /// How the outcome is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum Listing {
+    /// For people
     #[default]
     Text,
+    /// One JSON object a line
     Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line for each case
+    Json,
+    /// JUnit's XML, for build servers: a test suite for each topic
+    Junit,
+    /// SARIF 2.1.0, for code hosts: a result at the case's file and line
+    Sarif,
+    /// A trace in JSON, for ui.perfetto.dev: a track for each thread, an arrow at the first difference
+    Perfetto,
 }
 
 #[derive(Args)]
