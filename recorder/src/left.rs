@@ -29,7 +29,7 @@ pub fn left_behind(
     let (before, after) = (counted(kernel, boot, &[]), counted(kernel, end, &ended.collect::<Vec<_>>()));
     let more = after.into_iter().filter_map(|(kind, count)| {
         let more = count - before.get(&kind).copied().unwrap_or(0);
-        (more > 0).then(|| (kind, more as u32))
+        (more > 0).then_some((kind, more as u32))
     });
     more.collect()
 }
