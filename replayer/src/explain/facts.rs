@@ -108,7 +108,7 @@ fn left_behind(comparison: &Comparison) -> Option<Parting> {
         })
     };
     let facts: Vec<Differing> = ours.iter().chain(only).filter_map(differing).collect();
-    (!facts.is_empty()).then(|| Parting { event: comparison.events.len(), facts })
+    (!facts.is_empty()).then_some(Parting { event: comparison.events.len(), facts })
 }
 
 /// The differences that do not follow from earlier ones, in order: facts that differ are set aside by
