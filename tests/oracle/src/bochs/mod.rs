@@ -1,0 +1,9 @@
+//! The Bochs judge.
+pub mod judge;
+mod layout;
+mod process;
+mod rom;
+pub mod scene;
+pub mod state;
+pub mod tape;
+pub use process::Bochs;
