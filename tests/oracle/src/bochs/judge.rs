@@ -102,15 +102,21 @@ pub struct Theirs {
     pub float: [u8; 512],
     /// What it has written.
     pub memory: Vec<(u32, u32)>,
-    /// The run in steps.
-    pub stepped: Ended,
+    /// The run in steps, if there was one.
+    pub stepped: Option<Ended>,
 }
 
-/// Runs tests on Bochs, in one process.
+/// Runs tests on Bochs, in one process; `stepped`: a second time in steps, to tell where they part.
 ///
 /// # Errors
 /// Bochs did not do what it was told; what it said.
-pub fn run_theirs(bochs: &Bochs, folder: &Path, base: &Scene, tests: &[Test]) -> Result<Vec<Theirs>, String> {
+pub fn run_theirs(
+    bochs: &Bochs,
+    folder: &Path,
+    base: &Scene,
+    tests: &[Test],
+    stepped: bool,
+) -> Result<Vec<Theirs>, String> {
     let mut tape = Tape::default();
     tape.write_changes(&Memory::new(base.m.memory.pages()), &base.m.memory, true);
     // What is written to the shadow is in memory as well.
@@ -120,10 +126,12 @@ pub fn run_theirs(bochs: &Bochs, folder: &Path, base: &Scene, tests: &[Test]) ->
         tape.run(0);
         tape.float();
         tape.compare(Follow::Guest);
-        tape.write_changes(&base.m.memory, &test.start.memory, false);
-        tape.load(&test.start.cpu);
-        tape.step(STEPS_MAX as u32);
-        tape.compare(Follow::Guest);
+        if stepped {
+            tape.write_changes(&base.m.memory, &test.start.memory, false);
+            tape.load(&test.start.cpu);
+            tape.step(STEPS_MAX as u32);
+            tape.compare(Follow::Guest);
+        }
     }
     let bytes = bochs.play(folder, &tape.finish())?;
     let mut answers = Answers::new(&bytes);
@@ -132,9 +140,12 @@ pub fn run_theirs(bochs: &Bochs, folder: &Path, base: &Scene, tests: &[Test]) ->
         let mut read = || -> Result<Theirs, String> {
             let free = answers.run()?;
             let (float, memory) = (answers.float()?, answers.memory()?);
-            let stepped = answers.run()?;
-            answers.memory()?;
-            Ok(Theirs { free, float, memory, stepped })
+            let mut steps = None;
+            if stepped {
+                steps = Some(answers.run()?);
+                answers.memory()?;
+            }
+            Ok(Theirs { free, float, memory, stepped: steps })
         };
         out.push(read().map_err(|error| format!("{}: {error}", test.name))?);
     }
@@ -174,11 +185,12 @@ pub fn compare(base: &Scene, test: &Test, ours: &Ours, theirs: &Theirs) -> Verdi
 
 /// The first step at which they part, for people.
 fn parting(test: &Test, ours: &Ours, theirs: &Theirs) -> String {
+    let Some(stepped) = &theirs.stepped else { return String::new() };
     for (index, line) in ours.listing.iter().enumerate() {
-        let parts = match (ours.steps.get(index), theirs.stepped.steps.get(index)) {
+        let parts = match (ours.steps.get(index), stepped.steps.get(index)) {
             (Some(a), Some(b)) => differences(a, &b.values(), test.undefined),
             (None, None) => continue,
-            (Some(_), None) => vec![format!("Bochs stops here: {:?}", theirs.stepped.last.reason())],
+            (Some(_), None) => vec![format!("Bochs stops here: {:?}", stepped.last.reason())],
             (None, Some(b)) => {
                 let at = b.values();
                 vec![format!("Bochs goes on at {:04x}:{:08x}", at[14], at[8])]

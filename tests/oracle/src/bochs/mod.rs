@@ -1,4 +1,5 @@
 //! The Bochs judge.
+pub mod directed;
 pub mod judge;
 mod layout;
 mod process;

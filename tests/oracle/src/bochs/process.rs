@@ -55,7 +55,7 @@ impl Bochs {
     }
 
     fn prepare(&self, folder: &Path, tape: &[u8]) -> io::Result<()> {
-        let rom = rom::image().map_err(|error| io::Error::other(error.to_string()))?;
+        let rom = rom::image(tape.len() as u32).map_err(|error| io::Error::other(error.to_string()))?;
         fs::write(folder.join("rom"), rom)?;
         // Bochs loads whole sectors.
         let mut padded = tape.to_vec();
@@ -71,6 +71,10 @@ impl Bochs {
         set(format_args!("cpu: model={MODEL}, count=1, ips=100000000, reset_on_triple_fault=0"));
         set(format_args!("magic_break: enabled=1"));
         set(format_args!("log: log"));
+        // Every fault of a guest would be a line in the log.
+        set(format_args!("error: action=ignore"));
+        set(format_args!("info: action=ignore"));
+        set(format_args!("panic: action=fatal"));
         set(format_args!("sound: waveoutdrv=dummy"));
         fs::write(folder.join("bochsrc"), settings)?;
         fs::write(folder.join("commands"), format!("c\nwritemem \"answers\" {ANSWERS:#x} eax\nquit\n"))

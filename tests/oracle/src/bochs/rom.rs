@@ -22,7 +22,11 @@ const CONTROLS: u32 = ROM + 0x3000;
 const FIELD_TABLE: u32 = ROM + 0x3800;
 const START: u32 = ROM + 0xF000;
 const DESCRIPTORS: u32 = ROM + 0xF800;
+const LENGTH_OF_TAPE: u32 = ROM + 0xFC00;
 const RESET_VECTOR: u32 = ROM + 0xFFF0;
+
+/// Bochs's unit of memory.
+const BLOCK: u32 = 0x2_0000;
 
 const CODE_SELECTOR: u32 = 8;
 const DATA_SELECTOR: u32 = 16;
@@ -105,11 +109,11 @@ const CR0: u32 = 0x8000_0033;
 /// PSE, OSFXSR, OSXMMEXCPT, VMXE.
 const CR4: u32 = 0x2610;
 
-/// The ROM's bytes.
+/// The ROM's bytes, for a tape of so many bytes.
 ///
 /// # Errors
 /// A fault of this file.
-pub fn image() -> Result<Vec<u8>, AssembleError> {
+pub fn image(tape: u32) -> Result<Vec<u8>, AssembleError> {
     let mut rom = vec![0; ROM_SIZE as usize];
     let mut put = |at: u32, bytes: &[u8]| {
         let at = (at - ROM) as usize;
@@ -133,6 +137,7 @@ pub fn image() -> Result<Vec<u8>, AssembleError> {
     }
     put(DESCRIPTORS + 0x40, &0x1Fu16.to_le_bytes());
     put(DESCRIPTORS + 0x42, &DESCRIPTORS.to_le_bytes());
+    put(LENGTH_OF_TAPE, &tape.to_le_bytes());
     put(START, &start()?);
     let mut first = CodeAssembler::new(16)?;
     first.jmp(u64::from(START & 0xFFFF))?;
@@ -185,6 +190,18 @@ fn prepare(s: &mut Stubs) -> Result<(), AssembleError> {
     a.mov(ss, eax)?;
     a.mov(fs, eax)?;
     a.mov(gs, eax)?;
+    // Bochs gives memory to the guest in blocks of 128 KiB, when each is first touched and in that
+    // order; but it has read the whole tape to where the tape's first block lies. So the tape's blocks
+    // have to be touched first of all, one after the other.
+    let mut touch = a.create_label();
+    a.mov(esi, TAPE)?;
+    a.mov(ecx, at(LENGTH_OF_TAPE))?;
+    a.add(ecx, esi)?;
+    a.set_label(&mut touch)?;
+    a.mov(al, byte_ptr(esi))?;
+    a.add(esi, BLOCK)?;
+    a.cmp(esi, ecx)?;
+    a.jbe(touch)?;
     a.mov(esp, STACK)?;
     a.cld()?;
     a.mov(al, 0xFF)?;
@@ -585,27 +602,32 @@ fn compare(s: &mut Stubs) -> Result<(), AssembleError> {
     a.test(dword_ptr(ebx * 8 + EPT_TABLES), 0x200)?;
     a.je(clean_page)?;
     a.and(dword_ptr(ebx * 8 + EPT_TABLES), !0x300)?;
-    a.mov(edx, ebx)?;
-    a.shl(edx, 12)?;
+    a.mov(esi, ebx)?;
+    a.shl(esi, 12)?;
+    a.add(esi, SHADOW)?;
     a.mov(ecx, 1024)?;
     a.set_label(&mut word)?;
-    a.mov(eax, dword_ptr(edx + GUEST))?;
-    a.cmp(eax, dword_ptr(edx + SHADOW))?;
-    a.je(same)?;
-    a.mov(dword_ptr(edi), edx)?;
+    // EDI goes through the guest's page, and EDX keeps the place of the answers meanwhile.
+    a.mov(edx, edi)?;
+    a.lea(edi, dword_ptr(esi - (SHADOW - GUEST) as i32))?;
+    a.repe().cmpsd()?;
+    a.mov(edi, edx)?;
+    a.je(clean_page)?;
+    a.lea(eax, dword_ptr(esi - SHADOW as i32 - 4))?;
+    a.mov(dword_ptr(edi), eax)?;
+    a.mov(eax, dword_ptr(esi - (SHADOW - GUEST) as i32 - 4))?;
     a.mov(dword_ptr(edi + 4), eax)?;
     a.add(edi, 8)?;
     a.cmp(at(FOLLOWS), 1)?;
-    a.jb(same)?;
     a.ja(undo)?;
-    a.mov(dword_ptr(edx + SHADOW), eax)?;
+    a.jb(same)?;
+    a.mov(dword_ptr(esi - 4), eax)?;
     a.jmp(same)?;
     a.set_label(&mut undo)?;
-    a.mov(eax, dword_ptr(edx + SHADOW))?;
-    a.mov(dword_ptr(edx + GUEST), eax)?;
+    a.mov(eax, dword_ptr(esi - 4))?;
+    a.mov(dword_ptr(esi - (SHADOW - GUEST) as i32 - 4), eax)?;
     a.set_label(&mut same)?;
-    a.add(edx, 4)?;
-    a.dec(ecx)?;
+    a.test(ecx, ecx)?;
     a.jne(word)?;
     a.set_label(&mut clean_page)?;
     a.inc(ebx)?;
