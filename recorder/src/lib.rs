@@ -17,5 +17,7 @@ pub mod recording;
 pub mod verbs;
 
 pub use case::{Case, CaseError, Line};
-pub use drive::{RecordError, Replay, Replayed, Run, Step, record, record_in_detail, symbol};
+pub use drive::{
+    Player, RecordError, Replay, Replayed, Run, SeekError, Step, apply, record, record_in_detail, symbol,
+};
 pub use recording::{EventRecord, Header, Input, Loaded, ReadError, Recording, Torn, TraceStep, Went};

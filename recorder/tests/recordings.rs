@@ -22,10 +22,11 @@ fn event(line: u32, before: &Machine, at: u32, bytes: &[u8]) -> EventRecord {
             kind: ObjectKind::Thread,
             id: ObjectId { at: Va(0x8100_0000), serial: line },
         }],
+        threads: vec![ObjectId { at: Va(0x8100_0000), serial: 7 }],
         trace: vec![TraceStep {
             at: 7,
             depth: 1,
-            thread: Some(0),
+            thread: 0,
             routine: 0,
             stage: 2,
             args: vec![1, u32::MAX],
@@ -103,7 +104,7 @@ fn the_bytes_of_a_small_recording_are_pinned() {
     let bytes = recording(1).to_bytes();
     assert_eq!(bytes[..8], MAGIC);
     assert_eq!(bytes[8..12], VERSION.to_le_bytes());
-    assert_eq!((VERSION, bytes.len(), crc32fast::hash(&bytes)), (1, 1063, 0x745E_4099));
+    assert_eq!((VERSION, bytes.len(), crc32fast::hash(&bytes)), (2, 1075, 0xBDA6_410C));
 }
 
 #[test]

@@ -4,8 +4,10 @@
 //!   what the case and its golden say, [`json`] writes it for programs.
 //! - [`verify()`] runs a recording's inputs again and names the first event and the first instruction
 //!   that differ.
-//! - [`explain`] shows what lies behind: call traces side by side, stacks walked with symbols;
-//!   [`fields`] names the fields in which two machines differ.
+//! - [`coverage`] tells which numbered rules of the behaviour sheets have a case.
+//! - [`explain`] shows what lies behind: call traces side by side, fields by name, stacks with every
+//!   slot named.
+//! - [`gdb`] lets the debugger gdb go forwards and backwards through a recording.
 //! - [`cli`] is the program. Everything it says goes through one type, and ends in one of three
 //!   statuses: 0 as written, 1 something unexpected, 2 bad usage or input.
 
@@ -13,8 +15,9 @@ mod batch;
 pub mod cli;
 pub mod compare;
 pub mod corpus;
+pub mod coverage;
 pub mod explain;
-pub mod fields;
+pub mod gdb;
 pub mod json;
 pub mod judge;
 pub mod verify;

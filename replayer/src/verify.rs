@@ -1,6 +1,6 @@
 //! Whether a kernel still does what was recorded.
 
-use crate::fields;
+use crate::explain::{FieldChange, fields};
 use contract::{Kernel, View};
 use recorder::{RecordError, Recording, Replay, Step};
 use std::fmt;
@@ -22,7 +22,7 @@ pub struct Deviation {
     /// Whether the machine is the recorded one, and only what the kernel shows of it is not.
     pub shown: bool,
     /// The fields of named structures that differ after the event, the recorded value first.
-    pub fields: Vec<String>,
+    pub fields: Vec<FieldChange>,
     /// How many later events differ as well, each judged from the recorded machine before it.
     pub later: usize,
 }

@@ -204,6 +204,12 @@ pub trait Kernel: Send + Sync {
     /// Live structures worth naming in a dump, with the name of their layout: processes and threads.
     fn structures(&self, m: &Machine) -> Vec<(ObjectId, &'static str)>;
 
+    /// Structures that lie on a thread's kernel stack, by address and name of their layout, in any order:
+    /// trap frames, the switch frame, an APC's frame. For drawing the stack; what is not known is left out.
+    fn frames(&self, _m: &Machine, _thread: &ThreadStatus) -> Vec<(Va, &'static str)> {
+        Vec::new()
+    }
+
     /// Blocks, references, handles and stacks in use, by kind, in a fixed order: private detail, shown
     /// on request. For finding what a path leaves behind.
     fn inventory(&self, m: &Machine) -> Vec<(String, u32)>;

@@ -13,7 +13,7 @@ pub mod routine;
 mod status;
 mod view;
 
-pub use image::{Gate, Image, LayoutInfo};
+pub use image::{FlagNames, Gate, Image, LayoutInfo};
 pub use kernel::{
     Activity, BootError, Kernel, ObjectId, ObjectKind, Owner, PoolFault, Resume, Scene, ThreadStatus,
 };

@@ -1,5 +1,6 @@
 //! Two-level paging: translation, rights, and the accessed and dirty bits.
 
+use crate::tlb::Registers;
 use crate::{Access, Fault, Level, Machine, Pa, Va, registers::control};
 
 const PRESENT: u32 = 1;
@@ -27,11 +28,19 @@ impl Machine {
         if self.cpu.cr0 & control::PG == 0 {
             return Ok(Pa(at.0));
         }
-        let registers = (self.cpu.cr3, self.cpu.cr0 & control::WP);
+        let registers = self.paging_registers();
         match self.memory.cache.translation(registers, at, user, access == Access::Write) {
             Some(frame) => Ok(Pa(frame << 12 | at.offset())),
             None => self.translate_by_tables(at, access, user),
         }
+    }
+
+    /// What translations depend on besides the tables: CR3, and the bits of CR0 that paging heeds (in
+    /// bits 1 and 2).
+    #[inline]
+    pub(crate) fn paging_registers(&self) -> Registers {
+        let heeded = self.cpu.cr0 >> 31 << 1 | (self.cpu.cr0 & control::WP) >> 14;
+        (self.cpu.cr3, heeded)
     }
 
     fn translate_by_tables(&mut self, at: Va, access: Access, user: bool) -> Result<Pa, Fault> {
@@ -39,13 +48,12 @@ impl Machine {
         let dirty = if access == Access::Write { DIRTY } else { 0 };
         for ((place, entry), bits) in [(walk.directory, ACCESSED), (walk.table, ACCESSED | dirty)] {
             if entry & bits != bits {
-                self.memory.write_u32(place, entry | bits);
+                self.memory.write_entry(place, entry | bits);
             }
         }
-        let registers = (self.cpu.cr3, self.cpu.cr0 & control::WP);
         let kind = (user, access == Access::Write);
         let tables = ([walk.directory.0, walk.table.0], self.memory.pages());
-        self.memory.cache.keep_translation(registers, at, kind, walk.to, tables);
+        self.memory.cache.keep_translation(at, kind, walk.to, tables);
         Ok(walk.to)
     }
 

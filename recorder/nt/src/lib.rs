@@ -71,6 +71,7 @@ fn image(code: &Code) -> Image {
     let mut image = Image {
         gates: vec![gate(Ke::BASE, Ke::ROWS), gate(User::BASE, User::ROWS)],
         layouts: layout::layouts(),
+        flags: layout::flags(),
         clock_vector: CLOCK_VECTOR,
         pool_faults: global::POOL_FAULTS,
         ..Image::default()
@@ -153,6 +154,10 @@ impl Kernel for Nt {
 
     fn structures(&self, m: &Machine) -> Vec<(ObjectId, &'static str)> {
         view::structures(m)
+    }
+
+    fn frames(&self, m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static str)> {
+        view::frames(m, thread)
     }
 
     fn inventory(&self, m: &Machine) -> Vec<(String, u32)> {

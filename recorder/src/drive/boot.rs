@@ -78,6 +78,7 @@ fn boot(kernel: &'static dyn Kernel, detail: Detail) -> Result<Booted, RecordErr
         outcome: Outcome::Done,
         view: kernel.view(&motor.m, &[]),
         named: Vec::new(),
+        threads: notes.threads,
         trace: notes.trace,
         untraced: notes.untraced,
         inputs: notes.inputs,

@@ -17,6 +17,7 @@ mod frame;
 mod look;
 mod motor;
 mod nesting;
+mod player;
 mod quiet;
 mod replay;
 mod run;
@@ -25,5 +26,7 @@ mod world;
 
 pub use error::RecordError;
 pub use look::symbol;
+pub use motor::apply;
+pub use player::{Player, SeekError};
 pub use replay::{Replay, Replayed, Step};
 pub use run::{Run, record, record_in_detail};

@@ -3,7 +3,7 @@
 use super::nesting::Nesting;
 use crate::recording::{EventRecord, Input, Reaching, TraceStep, Went};
 use contract::routine::RoutineInfo;
-use contract::{Flow, Kernel, Named};
+use contract::{Flow, Kernel, Named, ObjectId};
 use machine::registers::flags;
 use machine::{Fault, Machine, Memory, PAGE, Stop, Until, Va};
 use std::collections::BTreeMap;
@@ -34,9 +34,21 @@ pub(super) enum Detail {
 #[derive(Default)]
 pub(super) struct Notes {
     pub(super) inputs: Vec<Input>,
+    pub(super) threads: Vec<ObjectId>,
     pub(super) trace: Vec<TraceStep>,
     pub(super) untraced: u64,
     pub(super) steps: Vec<u32>,
+}
+
+impl Notes {
+    /// The number of a thread that ran a native routine.
+    fn number_of(&mut self, thread: ObjectId) -> u16 {
+        let known = self.threads.iter().position(|known| *known == thread);
+        known.unwrap_or_else(|| {
+            self.threads.push(thread);
+            self.threads.len() - 1
+        }) as u16
+    }
 }
 
 /// A machine that runs under a kernel.
@@ -188,7 +200,7 @@ impl Motor {
         if matches!(went, Went::Returned(_) | Went::Jumped(_)) {
             self.nesting.leave(entered);
         }
-        let thread = self.named.iter().position(|named| named.id == thread).map(|index| index as u16);
+        let thread = self.notes.number_of(thread);
         let routine = self.number(info);
         let args = if stage == 0 { args } else { Vec::new() };
         let depth = entered.depth;
@@ -242,7 +254,7 @@ fn mix(hash: u64, word: u32) -> u64 {
 ///
 /// # Errors
 /// The page fault of a place that is not mapped.
-pub(super) fn apply(m: &mut Machine, what: &Reaching) -> Result<(), Fault> {
+pub fn apply(m: &mut Machine, what: &Reaching) -> Result<(), Fault> {
     let cr3 = m.cpu.cr3;
     let check = |m: &Machine, at: Va, len: usize| m.peek(cr3, at, &mut vec![0; len]);
     match what {

@@ -105,25 +105,24 @@ impl<'r> Replay<'r> {
                 motor.numbers.insert(info.name, index as u16);
             }
         }
-        motor.named = recorded.named.clone();
         // Whether it strays does not matter here: where its trace parts does.
         let _ = feed(&mut motor, recorded, |_| true);
-        let Notes { trace, .. } = motor.take_notes();
-        let parts = (0..trace.len().max(recorded.trace.len())).find(|index| {
-            // Who ran it may have been named only later in the event.
-            let plain = |step: &crate::TraceStep| crate::TraceStep { thread: None, ..step.clone() };
-            trace.get(*index).map(plain) != recorded.trace.get(*index).map(plain)
+        let Notes { trace, threads, .. } = motor.take_notes();
+        let longest = trace.len().max(recorded.trace.len());
+        let parts = (0..longest).find(|index| trace.get(*index) != recorded.trace.get(*index));
+        let step = parts.and_then(|index| {
+            let recorded = recorded.trace.get(index).map(|step| (step, &recorded.threads));
+            recorded.or(trace.get(index).map(|step| (step, &threads)))
         });
-        let step = parts.and_then(|index| recorded.trace.get(index).or(trace.get(index)));
-        Ok(step.map(|step| Step {
+        Ok(step.map(|(step, threads)| Step {
             at: step.at,
             place: match step.stage {
                 0 => motor.routines[usize::from(step.routine)].clone(),
                 stage => format!("{}.{stage}", motor.routines[usize::from(step.routine)]),
             },
-            thread: step
-                .thread
-                .and_then(|index| recorded.named.get(usize::from(index)))
+            thread: threads
+                .get(usize::from(step.thread))
+                .and_then(|thread| recorded.named.iter().find(|named| named.id == *thread))
                 .map(|named| named.name.clone()),
         }))
     }

@@ -4,7 +4,7 @@ use super::call::Pending;
 use super::error::RecordError;
 use super::motor::{Detail, Motor};
 use super::{boot, quiet};
-use crate::case::{Line, NameKind};
+use crate::case::{Line, NameKind, Value};
 use crate::verbs::{Deed, How};
 use crate::{Case, EventRecord, Header, Recording, TraceStep};
 use contract::{Activity, Kernel, Named, ObjectId, ObjectKind, Outcome, Owner, Scene, View};
@@ -45,6 +45,14 @@ pub struct Run {
     pub(super) started: BTreeSet<String>,
     /// The system has stopped and takes no more events.
     pub(super) stopped: bool,
+    /// How often the next event happens.
+    times: u32,
+    /// The next event is over when its call has come back.
+    hurry: bool,
+    /// This event is.
+    pub(super) hurried: bool,
+    /// The thread that made this event's last call.
+    pub(super) caller: Option<ObjectId>,
 }
 
 /// What a thread is seen to do.
@@ -129,6 +137,10 @@ impl Run {
             due: Vec::new(),
             started: BTreeSet::new(),
             stopped: false,
+            times: 1,
+            hurry: false,
+            hurried: false,
+            caller: None,
             scene,
         };
         run.stopped = run.kernel.view(&run.motor.m, &[]).bugcheck.is_some();
@@ -140,12 +152,14 @@ impl Run {
     fn predefined(&mut self) {
         let wanted = self.case.handles_wanted();
         let mentioned: BTreeSet<String> = wanted.values().flatten().map(|name| (*name).to_owned()).collect();
-        for (name, kind, handle) in self.scene.named.clone() {
+        let section = ("Section", ObjectKind::Section, self.scene.section);
+        for (name, kind, handle) in self.scene.named.iter().copied().chain([section]).collect::<Vec<_>>() {
             let Some((id, _)) = self.kernel.object(&self.motor.m, Owner::Init, handle) else { continue };
             self.objects.insert(name.to_owned(), (id, kind));
             self.handles.insert(("init".to_owned(), name.to_owned()), handle);
             self.remember_ids(name, id);
-            if mentioned.contains(name) {
+            // A section has no state that could change.
+            if mentioned.contains(name) && kind != ObjectKind::Section {
                 self.motor.named.push(Named { name: name.to_owned(), kind, id });
             }
         }
@@ -174,6 +188,7 @@ impl Run {
             outcome,
             view,
             named: self.motor.named.clone(),
+            threads: notes.threads,
             trace: notes.trace,
             untraced: notes.untraced,
             inputs: notes.inputs,
@@ -187,6 +202,16 @@ impl Run {
             return Ok(unavailable("stopped"));
         }
         let event = &line.event;
+        if !matches!(event.verb.how, How::Recorder(deed) if deed.modifies()) {
+            self.hurried = std::mem::take(&mut self.hurry);
+            self.caller = None;
+            for _ in 1..std::mem::replace(&mut self.times, 1) {
+                self.by_thread(line)?;
+                if self.stopped {
+                    return Ok(Outcome::Ended);
+                }
+            }
+        }
         match event.verb.how {
             How::Recorder(Deed::Process) => self.process(line),
             How::Recorder(Deed::Thread) => self.thread(line),
@@ -198,6 +223,17 @@ impl Run {
                 self.settle(line)?;
                 Ok(Outcome::Done)
             }
+            How::Recorder(Deed::Repeat) => {
+                if let Value::Number(times) = event.value("times") {
+                    self.times = *times;
+                }
+                Ok(Outcome::Done)
+            }
+            How::Recorder(Deed::Hurry) => {
+                self.hurry = true;
+                Ok(Outcome::Done)
+            }
+            How::Recorder(Deed::Teb | Deed::Stack) => self.teb(line),
             How::Recorder(Deed::FirstInstruction) => Ok(self.first_instruction(event)),
             How::Recorder(Deed::Registers) => self.registers(line),
             How::Recorder(Deed::Fault) | How::Call { .. } | How::Program(_) => self.by_thread(line),

@@ -10,7 +10,7 @@ mod wire;
 pub use file::{Loaded, MAGIC, ReadError, Torn, VERSION};
 
 use crate::Case;
-use contract::{Named, Outcome, View};
+use contract::{Named, ObjectId, Outcome, View};
 use machine::{Machine, Va};
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,8 @@ pub struct EventRecord {
     pub view: View,
     /// The objects that the case has named by the end of the event, in the order of naming.
     pub named: Vec<Named>,
+    /// The threads that ran native routines, in the order of their first.
+    pub threads: Vec<ObjectId>,
     /// The native routines that ran, in order; the first [`EventRecord::TRACE_MAX`] of them.
     pub trace: Vec<TraceStep>,
     /// How many native routines ran that the trace does not hold.
@@ -87,8 +89,8 @@ pub struct TraceStep {
     pub at: u64,
     /// How many routines of its stack it was called from, as far as they are native.
     pub depth: u16,
-    /// The case's thread that ran it: its index in [`EventRecord::named`]; none for other threads.
-    pub thread: Option<u16>,
+    /// The thread that ran it: its index in [`EventRecord::threads`].
+    pub thread: u16,
     /// The routine: an index into [`Header::routines`].
     pub routine: u16,
     /// The stage; 0 is the entry.
@@ -156,6 +158,14 @@ impl Recording {
     /// The text is no case (any more): the recording was made by another version.
     pub fn case(&self) -> Result<Case, crate::CaseError> {
         Case::parse(&self.header.case, &self.header.case, &self.header.text)
+    }
+
+    /// An event, counted from 1 as users count them; 0 is booting.
+    pub fn event(&self, number: usize) -> Option<&EventRecord> {
+        match number.checked_sub(1) {
+            None => Some(&self.boot),
+            Some(index) => self.events.get(index),
+        }
     }
 
     /// The machine as it was after an event, or after booting (none).

@@ -2,7 +2,7 @@
 
 use crate::codec::Bytes;
 use crate::recording::{EventRecord, Header, Input, TraceStep};
-use contract::{Named, Outcome, View};
+use contract::{Named, ObjectId, Outcome, View};
 use machine::{Cpu, Gates, Machine, Memory, PAGE, Pa, Page};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,7 @@ pub(super) struct WireEvent {
     outcome: Outcome,
     view: View,
     named: Vec<Named>,
+    threads: Vec<ObjectId>,
     trace: Vec<TraceStep>,
     untraced: u64,
     inputs: Vec<Input>,
@@ -145,6 +146,7 @@ impl WireEvent {
             outcome: event.outcome.clone(),
             view: event.view.clone(),
             named: event.named.clone(),
+            threads: event.threads.clone(),
             trace: event.trace.clone(),
             untraced: event.untraced,
             inputs: event.inputs.clone(),
@@ -170,6 +172,9 @@ impl WireEvent {
         {
             return Err(format!("routine {} of {}", step.routine, header.routines.len()));
         }
+        if let Some(step) = self.trace.iter().find(|step| usize::from(step.thread) >= self.threads.len()) {
+            return Err(format!("thread {} of {}", step.thread, self.threads.len()));
+        }
         let machine = self.machine.apply(older)?;
         let steps =
             self.steps.0.chunks_exact(4).map(|raw| u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]));
@@ -179,6 +184,7 @@ impl WireEvent {
             outcome: self.outcome,
             view: self.view,
             named: self.named,
+            threads: self.threads,
             trace: self.trace,
             untraced: self.untraced,
             inputs: self.inputs,

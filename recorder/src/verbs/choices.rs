@@ -83,6 +83,7 @@ pub(crate) static PROCESS_CLASS: Choices = Choices {
     words: &[
         ("BasicInformation", 0),
         ("basic", 0),
+        ("Times", 4),
         ("DebugPort", 7),
         ("AffinityMask", 0x15),
         ("BreakOnTermination", 0x1D),

@@ -72,6 +72,7 @@ pub(super) static VERBS: &[Verb] = &[
         &[
             arg("flags", Kind::Flags(&CONTEXT_GROUPS), Is("full"), "the groups that are loaded"),
             EIP,
+            ESP,
             EFLAGS,
             SEGCS,
             SEGSS,
@@ -128,6 +129,33 @@ pub(super) static VERBS: &[Verb] = &[
         ],
         &[OutHandle, Arg("access"), ObjectAttributes, Arg("initial-count"), Arg("maximum-count")],
         Binds::Object(ObjectKind::Semaphore),
+    ),
+    call(
+        "NtCreateThread",
+        "Makes a thread by the bare service, with a stack of the caller's; `name =` names it and binds its \
+         handle. What is given for a pointer goes in its place.",
+        &[
+            access("THREAD_ALL_ACCESS"),
+            arg("process", Kind::Handle, Is("self"), "its process"),
+            arg("eip", Kind::Address, Is("entry"), "where it starts"),
+            arg("esp", Kind::Address, Is("0"), "its stack pointer, in the stack's highest page"),
+            arg("suspended", Kind::Bool, Is("no"), "whether it is created suspended"),
+            arg("handle-at", Kind::Address, Absent, "pointer for its handle"),
+            arg("client-id-at", Kind::Address, Absent, "pointer for its ids"),
+            arg("context-at", Kind::Address, Absent, "pointer to its CONTEXT"),
+            arg("initial-teb-at", Kind::Address, Absent, "pointer to its INITIAL_TEB"),
+        ],
+        &[
+            Or("handle-at", &OutHandle),
+            Arg("access"),
+            ObjectAttributes,
+            Arg("process"),
+            Or("client-id-at", &Scratch(8)),
+            Or("context-at", &ThreadContext),
+            Or("initial-teb-at", &InitialTeb),
+            Arg("suspended"),
+        ],
+        Binds::Object(ObjectKind::Thread),
     ),
     call(
         "NtDebugActiveProcess",
@@ -198,14 +226,29 @@ pub(super) static VERBS: &[Verb] = &[
     call(
         "NtOpenProcess",
         "Opens a process by its id; `name =` binds the handle.",
-        &[access("PROCESS_ALL_ACCESS"), arg("process", Kind::Process, Required, "whose id")],
+        &[
+            access("PROCESS_ALL_ACCESS"),
+            arg("process", Kind::Process, Absent, "whose id"),
+            PROCESS_ID,
+            THREAD_ID,
+            NAMED,
+            ATTRIBUTES_OF_HANDLE,
+        ],
         &[OutHandle, Arg("access"), ObjectAttributes, ClientId("process")],
         Binds::Handle(None),
     ),
     call(
         "NtOpenThread",
         "Opens a thread by its ids; `name =` binds the handle.",
-        &[access("THREAD_ALL_ACCESS"), arg("thread", Kind::Thread, Required, "whose ids")],
+        &[
+            access("THREAD_ALL_ACCESS"),
+            arg("thread", Kind::Thread, Absent, "whose ids"),
+            arg("of", Kind::Process, Absent, "whose id instead of that of the thread's process"),
+            PROCESS_ID,
+            THREAD_ID,
+            NAMED,
+            ATTRIBUTES_OF_HANDLE,
+        ],
         &[OutHandle, Arg("access"), ObjectAttributes, ClientId("thread")],
         Binds::Handle(None),
     ),
@@ -282,6 +325,7 @@ pub(super) static VERBS: &[Verb] = &[
             THREAD,
             arg("flags", Kind::Flags(&CONTEXT_GROUPS), Is("control"), "the groups to set"),
             EIP,
+            ESP,
             EFLAGS,
             SEGCS,
             SEGSS,
@@ -353,6 +397,7 @@ pub(super) static VERBS: &[Verb] = &[
         "Waits for one of several objects, or for all of them.",
         &[
             arg("handles", Kind::Handles, Required, "the objects"),
+            arg("count", Kind::Number, Absent, "how many there are; those listed if left out"),
             arg("wait-type", Kind::Choice(&WAIT_TYPE), Is("any"), "for all or for any of them"),
             ALERTABLE,
             TIMEOUT,
@@ -370,10 +415,17 @@ pub(super) static VERBS: &[Verb] = &[
     call("NtYieldExecution", "Gives the processor to another thread that is ready.", &[], &[], NOTHING),
 ];
 
+const PROCESS_ID: Argument =
+    arg("process-id", Kind::Number, Absent, "UniqueProcess of the CLIENT_ID instead");
+const THREAD_ID: Argument = arg("thread-id", Kind::Number, Absent, "UniqueThread of the CLIENT_ID instead");
+const NAMED: Argument = arg("named", Kind::Flag, Absent, "gives an object name besides");
+const ATTRIBUTES_OF_HANDLE: Argument =
+    arg("attributes", Kind::Flags(&ATTRIBUTES), Is("0"), "the handle's attributes");
 const LENGTH: Argument =
     arg("length", Kind::Number, Default::Absent, "bytes; the class's own length if left out");
 const VALUE: Argument = arg("value", Kind::Number, Is("0"), "the value, a doubleword");
 const EIP: Argument = arg("eip", Kind::Address, Default::Absent, "where to go on");
+const ESP: Argument = arg("esp", Kind::Address, Default::Absent, "the stack pointer");
 const EFLAGS: Argument = arg("eflags", Kind::Number, Default::Absent, "the flags");
 const SEGCS: Argument = arg("segcs", Kind::Number, Default::Absent, "the code selector");
 const SEGSS: Argument = arg("segss", Kind::Number, Default::Absent, "the stack selector");

@@ -100,6 +100,19 @@ pub(super) static VERBS: &[Verb] = &[
         Deed::PoolFail,
     ),
     deed("run", "The machine runs until it is quiet.", &[], Deed::Run),
+    deed(
+        "repeat",
+        "The next event, a thread's, happens several times in a row; its outcome is that of the last time.",
+        &[arg("times", Kind::Times, Required, "how often")],
+        Deed::Repeat,
+    ),
+    deed(
+        "hurry",
+        "The next event is over as soon as its call has come back or waits; what else it has set going \
+         goes on in later events.",
+        &[],
+        Deed::Hurry,
+    ),
     driver(
         "driver enter-critical-region",
         "A driver calls KeEnterCriticalRegion in a thread's context.",
@@ -143,10 +156,20 @@ pub(super) static VERBS: &[Verb] = &[
         &[LOOKED_AT],
         Deed::FirstInstruction,
     ),
+    deed("look teb", "Shows a thread's ids, and where its TEB and PEB lie.", &[LOOKED_AT], Deed::Teb),
     deed(
         "look registers",
         "Shows the flags, selectors and debug registers with which a thread runs.",
         &[LOOKED_AT],
         Deed::Registers,
     ),
+    Verb {
+        name: "look stack",
+        doc: "Shows how much of a thread's user stack is committed and reserved, as its TEB says; `name =` \
+              binds the lowest address that is committed.",
+        by: By::World,
+        args: &[LOOKED_AT],
+        binds: Binds::Value("limit"),
+        how: How::Recorder(Deed::Stack),
+    },
 ];

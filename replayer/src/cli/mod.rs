@@ -1,6 +1,8 @@
 //! The program `tandem`: its commands, and what they end with.
 
+mod coverage;
 mod diff;
+mod gdb;
 mod messages;
 mod new;
 mod record;
@@ -57,6 +59,12 @@ enum Command {
     },
     /// Shows what a kernel looks like after an event: view, registers, stacks walked with symbols
     Show(ShowOptions),
+    /// Lets gdb go through a run of a case, forwards and backwards, on a port of this computer
+    ///
+    /// Registers, memory, breakpoints, watchpoints on writes, the guest's threads by name, stepi and
+    /// reverse-stepi, continue and reverse-continue; `monitor where` tells the event. A native routine
+    /// is one instruction. Nothing can be written: what is debugged has happened.
+    Gdb(GdbOptions),
     /// Writes the skeleton of a case into the corpus
     New {
         /// The case's topic and name: termination/null_handle_ends_the_others
@@ -65,6 +73,12 @@ enum Command {
     },
     /// Lists every verb with its arguments, their types and defaults, and the kernels that have it
     Verbs,
+    /// Lists the numbered rules of the behaviour sheets, and the cases that cover each
+    Coverage {
+        /// For people, or one JSON object a line for each rule
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
 }
 
 #[derive(Args, Default)]
@@ -113,6 +127,25 @@ struct ShowOptions {
     event: Option<usize>,
 }
 
+#[derive(Args)]
+struct GdbOptions {
+    /// The case
+    case: PathBuf,
+    /// The kernel
+    #[arg(long, value_parser = kernel_names())]
+    kernel: String,
+    /// Where to begin: before an event (1 is the first, 0 booting), or so many instructions into it
+    #[arg(long, value_name = "EVENT[+N]", default_value = "1", value_parser = gdb::place)]
+    at: (usize, u64),
+    /// The port, on the loopback interface; 0 for any that is free
+    #[arg(long, value_name = "N", default_value_t = 1234)]
+    port: u16,
+    /// The ELF file that tells gdb the names of stubs and native routines; KERNEL.elf here when not
+    /// given
+    #[arg(long, value_name = "FILE")]
+    symbols: Option<PathBuf>,
+}
+
 fn kernel_names() -> PossibleValuesParser {
     PossibleValuesParser::new(recorder::kernels::names())
 }
@@ -151,8 +184,10 @@ fn with(here: &Path, args: Vec<OsString>, mut messages: Messages) -> u8 {
         Command::Replay { file } => replay::run(&here.join(file), &mut messages),
         Command::Diff { left, right } => diff::run(&here.join(left), &here.join(right), &mut messages),
         Command::Show(options) => show::run(here, &options, &mut messages),
+        Command::Gdb(options) => gdb::run(here, &options, &mut messages),
         Command::New { name } => new::run(here, &name, &mut messages),
         Command::Verbs => verbs::run(&mut messages),
+        Command::Coverage { format } => coverage::run(here, format, &mut messages),
     };
     match result {
         Ok(status) => status,

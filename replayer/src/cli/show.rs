@@ -1,7 +1,7 @@
 //! `tandem show`: what a kernel looks like after an event.
 
 use super::{FINE, ShowOptions, case, kernel, messages::Messages};
-use crate::{explain, fields};
+use crate::explain::{self, FieldChange, Names, fields, stack};
 use contract::{Fact, Kernel, Named, View};
 use machine::{Cpu, Machine, Reg, Seg};
 use recorder::Run;
@@ -49,7 +49,7 @@ fn facts(view: &View) -> String {
     format!("\nview\n{}", facts.iter().map(line).collect::<String>())
 }
 
-fn changed(fields: &[String]) -> String {
+fn changed(fields: &[FieldChange]) -> String {
     let lines: String = fields.iter().take(FIELDS).map(|field| format!("  {field}\n")).collect();
     let more = fields.len().saturating_sub(FIELDS);
     let more = if more == 0 { String::new() } else { format!("  … and {more} more\n") };
@@ -99,14 +99,15 @@ fn registers(kernel: &dyn Kernel, m: &Machine, named: &[Named]) -> String {
     )
 }
 
-fn stacks(kernel: &dyn Kernel, m: &Machine, named: &[Named]) -> String {
+fn stacks(kernel: &'static dyn Kernel, m: &Machine, named: &[Named]) -> String {
     let mut text = "\nstacks\n".to_owned();
+    let names = Names::new(kernel, m, named);
     for thread in kernel.threads(m) {
         let Some(name) = name(named, thread.id) else { continue };
         let activity = format!("{:?}", thread.activity).to_lowercase();
         let current = if thread.current { ", current" } else { "" };
         text.push_str(&format!("  thread {name} ({activity}{current})\n"));
-        text.push_str(&explain::stack(kernel, m, &thread));
+        text.push_str(&stack::walked(&stack::stacks(&names, m, &thread)));
     }
     text
 }

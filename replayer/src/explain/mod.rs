@@ -1,0 +1,26 @@
+//! What lies behind a difference: private detail of the kernels, shown and never compared.
+//!
+//! - [`Names`] says what lies at an address, in the words of the case.
+//! - [`calls()`] is an event's call trace: native routines with arguments, results and depth.
+//! - [`fields`] names the fields in which two machines of one kernel differ.
+//! - [`stack`] walks a thread's stacks and names every slot.
+//! - [`recorder::Player`] stands at any instant of an event, for all of them to look at.
+
+mod calls;
+pub mod fields;
+mod names;
+mod sides;
+pub mod stack;
+
+pub use calls::{Call, End, Row, calls, rows};
+pub use fields::{Field, FieldChange, camel};
+pub use names::Names;
+pub use sides::{side_by_side, traces};
+
+use contract::Kernel;
+use machine::Va;
+
+/// An address as a person reads it: by its symbol, or by its digits where there is none.
+pub fn symbol(kernel: &dyn Kernel, at: Va) -> String {
+    recorder::symbol(kernel, at).unwrap_or_else(|| at.to_string())
+}
