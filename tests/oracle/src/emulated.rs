@@ -1,6 +1,6 @@
 //! The machine in the same situation: ring 3, the same pages, the same descriptors, a step at a time.
 
-use crate::{Bytes, CODE, CONSTANT, Case, DATA, End, FLAGS, FLAT_CODE, FLAT_DATA, LDT, State, X87};
+use crate::{Bytes, CODE, CONSTANT, Case, DATA, End, FLAGS, FLAT_CODE, FLAT_DATA, LDT, NOTHING, State, X87};
 use machine::{Machine, Pa, Reg, Seg, Segment, Stop, Table};
 
 /// The machine's own tables, above everything that is judged. Their pages belong to ring 0.
@@ -184,6 +184,7 @@ fn prepare() -> Machine {
         let page = (m.memory.read_u32(Pa(entry)) & !0xFFF) + (linear >> 12 & 0x3FF) * 4;
         m.memory.write_u32(Pa(page), physical(linear).0 | rights | 0x60);
     }
+    m.memory.write(physical(CODE), &[NOTHING; 0x1000]);
     // The descriptors that Linux has where ring 3 can name them.
     let descriptors: [(u32, u64); 5] = [
         (0x08, 0x00CF_9B00_0000_FFFF),

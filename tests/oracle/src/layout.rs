@@ -3,6 +3,8 @@
 
 /// The page with the instruction: readable and executable. The page behind it is not mapped.
 pub const CODE: u32 = 0x1000_0000;
+/// What the code page holds where no instruction was put: NOP.
+pub const NOTHING: u8 = 0x90;
 /// Two pages of data, readable and writable; the pages around them are not mapped.
 pub const DATA: u32 = 0x1001_0000;
 /// Bytes of data.

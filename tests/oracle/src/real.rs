@@ -7,7 +7,7 @@
 mod elf;
 
 use crate::emulated::offset;
-use crate::{Bytes, CODE, Case, DATA, DATA_SIZE, End, FLAGS, LDT, State, X87};
+use crate::{Bytes, CODE, Case, DATA, DATA_SIZE, End, FLAGS, LDT, NOTHING, State, X87};
 use elf::{SIGNALS, SIGNALS_SIZE, elf};
 use nix::libc::{user_fpregs_struct, user_regs_struct};
 use nix::sys::ptrace::{self, regset::NT_PRFPREG};
@@ -120,7 +120,7 @@ impl Real {
         for signal in [Signal::SIGILL, Signal::SIGTRAP, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGSEGV] {
             self.call(174, [signal as u32, SIGNALS, 0, 8])?;
         }
-        Ok(())
+        self.memory.write_all_at(&[NOTHING; 0x1000], CODE.into()).map_err(io)
     }
 
     fn put(&self, at: u32, words: &[u32]) -> Result<(), String> {
@@ -173,6 +173,8 @@ impl Real {
             Some(_) => Some(x87(&ptrace::getregset::<NT_PRFPREG>(self.pid).map_err(os)?)),
             None => None,
         };
+        let nothing = vec![NOTHING; case.code.len()];
+        self.memory.write_all_at(&nothing, u64::from(CODE + offset(start))).map_err(io)?;
         let regs = self.regs;
         let end = match end {
             Ok(end) => end,
@@ -260,7 +262,7 @@ impl Real {
         ptrace::step(self.pid, None).map_err(os)?;
         waitpid(self.pid, None).map_err(os)?;
         self.regs = ptrace::getregs(self.pid).map_err(os)?;
-        Ok(())
+        self.memory.write_all_at(&[NOTHING], CODE.into()).map_err(io)
     }
 }
 
