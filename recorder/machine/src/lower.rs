@@ -144,6 +144,11 @@ fn integer(i: &Instruction) -> Option<Op> {
         M::Sahf => Op::Sahf,
         M::Salc => Op::Salc,
         M::Xlatb => Op::Xlat(Address { index: None, ..address(i) }),
+        M::Reservednop
+            if matches!(i.code(), Code::Reservednop_rm16_r16_0F0D | Code::Reservednop_rm32_r32_0F0D) =>
+        {
+            Op::Undefined
+        }
         M::Nop | M::Pause | M::Endbr32 | M::Endbr64 | M::Reservednop => Op::Nop,
         M::Prefetch | M::Prefetchw | M::Prefetchnta => Op::Nop,
         M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2 => Op::Nop,

@@ -1,6 +1,7 @@
 //! Comparing what two judges say of one instruction.
 
-use crate::{Bytes, End, State, Undefined, X87};
+use crate::{Bytes, Case, End, State, Undefined, X87};
+use iced_x86::Mnemonic;
 
 /// The names of the general registers, by their encodings.
 const REGS: [&str; 8] = ["EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI"];
@@ -59,16 +60,47 @@ fn fetched(end: End) -> End {
     }
 }
 
-/// Why a disagreement is none, where the processor's model decides and the manuals allow both.
-pub fn explained(judge: End, machine: End) -> Option<&'static str> {
+/// Why a disagreement about the end is none, where the manuals leave it to the processor.
+pub fn explained(judge: End, machine: End, mnemonic: Mnemonic, case: &Case) -> Option<&'static str> {
     let vector = |end| match end {
         End::Done => None,
         End::Fault { vector, .. } => Some(vector),
     };
+    if fetched(judge) == machine {
+        return None;
+    }
+    let several = |vector| matches!(vector, Some(10..=14 | 17));
     match (vector(judge), vector(machine)) {
-        (Some(17), Some(14)) => Some("AMD's processors check the alignment before the page, others after it"),
+        (Some(17), Some(14)) => Some("AMD's processors check alignment before the page, others after it"),
+        (judge, machine) if several(judge) && several(machine) && makes_several_accesses(mnemonic) => {
+            Some("which of several accesses faults first is the processor's choice")
+        }
+        (Some(13), None) if is_port_string(mnemonic) && case.start.regs[1] & 0xFFFF == 0 => {
+            Some("AMD's processors check the port even if there is nothing to repeat")
+        }
         _ => None,
     }
+}
+
+fn is_port_string(mnemonic: Mnemonic) -> bool {
+    use Mnemonic::*;
+    matches!(mnemonic, Insb | Insw | Insd | Outsb | Outsw | Outsd)
+}
+
+/// Instructions that reach memory in more than one place, or in more than one piece, or that check
+/// their target besides.
+fn makes_several_accesses(mnemonic: Mnemonic) -> bool {
+    use Mnemonic::*;
+    is_port_string(mnemonic)
+        || matches!(
+            mnemonic,
+            Cmpsb | Cmpsw | Cmpsd | Movsb | Movsw | Movsd | Call | Jmp | Retf | Iret | Iretd | Enter | Leave
+        )
+        || matches!(
+            mnemonic,
+            Pusha | Pushad | Popa | Popad | Push | Pop | Bound | Les | Lds | Lss | Lfs | Lgs
+        )
+        || matches!(mnemonic, Fxsave | Fxrstor | Fnsave | Frstor | Fnstenv | Fldenv | Cmpxchg8b | Ret)
 }
 
 fn x87(left: &X87, right: &X87, undefined: u16) -> Option<String> {

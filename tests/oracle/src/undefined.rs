@@ -4,7 +4,7 @@
 //! SDM and the AMD APM, volume 3; for counts of shifts, which that table does not know, the entries of
 //! RCL/RCR/ROL/ROR, SAL/SAR/SHL/SHR, SHLD and SHRD in the SDM, volume 2.
 
-use crate::{Case, DATA_SIZE};
+use crate::Case;
 use iced_x86::{Instruction, Mnemonic, OpKind, RflagsBits};
 
 /// What is left out of a comparison.
@@ -70,10 +70,4 @@ fn counted(instruction: &Instruction, case: &Case) -> Option<(u32, bool)> {
     };
     let carry = if !rotates && count >= width { CF } else { 0 };
     Some((flags | carry, false))
-}
-
-/// The bytes of a memory operand that lie `from..from + len` into it, as [`Undefined::bytes`] has them.
-pub(crate) fn part(operand: u32, from: u32, len: u32) -> Option<(usize, usize)> {
-    let first = crate::Bytes::index(operand.wrapping_add(from))?;
-    Some((first, (len as usize).min(DATA_SIZE as usize)))
 }

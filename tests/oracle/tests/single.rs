@@ -48,10 +48,11 @@ mod judged {
             let machine = self.emulated.step(case).map_err(|stop| format!("{stop:?}"))?;
             let real = self.real.step(case).unwrap_or_else(|why| panic!("{why}\n{}", show(case)));
             let wide = entry(case.start.selectors[1]).is_none_or(|entry| entry.wide);
-            if let Some(why) = explained(real.1, machine.1) {
+            let instruction = decode(&case.code, wide);
+            if let Some(why) = explained(real.1, machine.1, instruction.mnemonic(), case) {
                 return Err(why.to_owned());
             }
-            let undefined = undefined(&decode(&case.code, wide), case);
+            let undefined = undefined(&instruction, case);
             Ok(difference(&real, &machine, &undefined))
         }
     }

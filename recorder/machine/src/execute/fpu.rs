@@ -213,9 +213,8 @@ impl Machine {
             return self.cpu.fpu.move_if(met, *i);
         }
         if let FpuOp::CompareFlags { i, quiet, pop } = op {
-            if let Some(flags) = self.cpu.fpu.compare_flags(*i, *quiet, *pop) {
-                self.set_flags(CF | PF | AF | ZF | SF | OF, flags);
-            }
+            let flags = self.cpu.fpu.compare_flags(*i, *quiet, *pop);
+            self.set_flags(CF | PF | AF | ZF | SF | OF, flags);
             return;
         }
         let fpu = &mut self.cpu.fpu;
@@ -224,12 +223,7 @@ impl Machine {
             FpuOp::LoadRegister(i) => fpu.load_register(*i),
             FpuOp::StoreRegister { to, pop } => fpu.store_register(*to, *pop),
             FpuOp::Exchange(i) => fpu.exchange(*i),
-            FpuOp::Free { i, pop } => {
-                fpu.free(*i);
-                if *pop {
-                    fpu.rotate(1);
-                }
-            }
+            FpuOp::Free { i, pop } => fpu.release(*i, *pop),
             FpuOp::Sign { change } => fpu.sign(*change),
             FpuOp::IncrementTop => fpu.turn(1),
             FpuOp::DecrementTop => fpu.turn(7),

@@ -61,6 +61,12 @@ impl Machine {
     pub(super) fn push_values(&mut self, width: Width, values: &[u32]) -> Result<(), Trap> {
         let stack = *self.cpu.seg(Seg::Ss);
         let (esp, ring) = (self.cpu.esp(), self.cpu.cpl());
+        if self.cpu.flag(flags::AC) {
+            for count in 1..=values.len() as u32 {
+                let at = self.stack_offset(0u32.wrapping_sub(count * width.bytes()));
+                self.reach(Seg::Ss, at, width.bytes(), Access::Write)?;
+            }
+        }
         let esp = self.push_frame(&stack, esp, ring, width, values, Trap::Stack(0))?;
         self.cpu.set_reg(Reg::Esp, esp);
         Ok(())

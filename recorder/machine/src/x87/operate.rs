@@ -32,11 +32,8 @@ impl Fpu {
 
     /// Notes exceptions; says whether those that come from the operands are all masked.
     fn goes_on(&mut self, exceptions: u16) -> bool {
-        self.except(exceptions & !ROUNDED_UP);
         let goes_on = exceptions & BEFORE & !self.control == 0;
-        if goes_on {
-            self.status |= exceptions & ROUNDED_UP;
-        }
+        self.except(if goes_on { exceptions } else { exceptions & BEFORE });
         goes_on
     }
 
@@ -145,6 +142,7 @@ impl Fpu {
     /// FPREM and FPREM1.
     pub(crate) fn remainder(&mut self, nearest: bool) {
         self.begin();
+        self.status &= !C2;
         if self.is_empty(0) || self.is_empty(1) {
             if self.underflow() {
                 self.set_st(0, Extended::INDEFINITE);
@@ -193,20 +191,21 @@ impl Fpu {
         }
     }
 
-    /// FCOM and its relatives. Gives how the two compare: none when nothing is to be told of it, and
-    /// none within when they do not compare.
-    fn comparison(&mut self, source: Source, quiet: bool) -> Option<Option<Ordering>> {
-        self.begin();
+    /// FCOM and its relatives. Gives how the two compare (none: they do not), and whether what follows
+    /// from the instruction's pops does.
+    fn comparison(&mut self, source: Source, quiet: bool) -> (Option<Ordering>, bool) {
         if self.is_empty(0) || !self.is_there(source) {
-            return self.underflow().then_some(None);
+            self.begin();
+            return (None, self.underflow());
         }
         let (order, exceptions) = arithmetic::compare(self.st(0).into(), self.value(source), quiet);
-        self.goes_on(exceptions).then_some(order)
+        (order, self.goes_on(exceptions))
     }
 
-    /// FCOM, FUCOM and FTST, which answer in C0, C2 and C3.
+    /// FCOM, FUCOM and FTST, which answer in C0, C2 and C3, also when they raise an exception.
     pub(crate) fn compare(&mut self, source: Source, quiet: bool, pops: u8) {
-        let Some(order) = self.comparison(source, quiet) else { return };
+        self.begin();
+        let (order, goes_on) = self.comparison(source, quiet);
         self.status &= !(C0 | C2 | C3);
         self.status |= match order {
             Some(Ordering::Less) => C0,
@@ -214,24 +213,24 @@ impl Fpu {
             Some(Ordering::Greater) => 0,
             None => C0 | C2 | C3,
         };
-        for _ in 0..pops {
+        for _ in 0..if goes_on { pops } else { 0 } {
             self.pop();
         }
     }
 
-    /// FCOMI and FUCOMI. Gives CF, PF and ZF, or none when they are left alone.
-    pub(crate) fn compare_flags(&mut self, i: u8, quiet: bool, pop: bool) -> Option<u32> {
+    /// FCOMI and FUCOMI. Gives CF, PF and ZF.
+    pub(crate) fn compare_flags(&mut self, i: u8, quiet: bool, pop: bool) -> u32 {
         use crate::registers::flags::{CF, PF, ZF};
-        let order = self.comparison(Source::Register(i), quiet)?;
-        if pop {
+        let (order, goes_on) = self.comparison(Source::Register(i), quiet);
+        if pop && goes_on {
             self.pop();
         }
-        Some(match order {
+        match order {
             Some(Ordering::Less) => CF,
             Some(Ordering::Equal) => ZF,
             Some(Ordering::Greater) => 0,
             None => CF | PF | ZF,
-        })
+        }
     }
 
     /// FXAM.
@@ -258,8 +257,8 @@ impl Fpu {
 
     /// FCMOVcc: the check of the stack comes whether the condition is met or not.
     pub(crate) fn move_if(&mut self, met: bool, i: u8) {
-        self.begin();
         if self.is_empty(0) || self.is_empty(i) {
+            self.begin();
             if self.underflow() {
                 self.set_st(0, Extended::INDEFINITE);
             }
@@ -333,6 +332,15 @@ impl Fpu {
         if empty == [false; 2] || self.underflow() {
             self.set_st(0, b);
             self.set_st(i, a);
+        }
+    }
+
+    /// FFREE, and FFREEP, which pops besides.
+    pub(crate) fn release(&mut self, i: u8, pop: bool) {
+        self.begin();
+        self.free(i);
+        if pop {
+            self.pop();
         }
     }
 
