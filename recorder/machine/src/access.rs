@@ -79,7 +79,15 @@ impl Machine {
     #[cold]
     fn observe(&mut self, at: Va, len: u32, access: Access, user: bool) -> Result<(), Trap> {
         let checked = user && self.cpu.flag(flags::AC) && self.cpu.cr0 & control::AM != 0;
-        if checked && len.is_power_of_two() && len <= 8 && at.0 & (len - 1) != 0 {
+        // Far pointers and 80-bit numbers count by their larger part, x87 images by their words.
+        let unit = match len {
+            10 => 8,
+            6 | 28 | 108 => 4,
+            14 | 94 => 2,
+            1..=8 if len.is_power_of_two() => len,
+            _ => 1,
+        };
+        if checked && at.0 & (unit - 1) != 0 {
             return Err(Trap::Alignment);
         }
         self.watch(at, len, access);

@@ -61,6 +61,12 @@ impl Machine {
     pub(super) fn push_values(&mut self, width: Width, values: &[u32]) -> Result<(), Trap> {
         let stack = *self.cpu.seg(Seg::Ss);
         let (esp, ring) = (self.cpu.esp(), self.cpu.cpl());
+        if self.cpu.flag(flags::AC) {
+            for count in 1..=values.len() as u32 {
+                let at = self.stack_offset(0u32.wrapping_sub(count * width.bytes()));
+                self.reach(Seg::Ss, at, width.bytes(), Access::Write)?;
+            }
+        }
         let esp = self.push_frame(&stack, esp, ring, width, values, Trap::Stack(0))?;
         self.cpu.set_reg(Reg::Esp, esp);
         Ok(())
@@ -117,7 +123,8 @@ impl Machine {
     pub(super) fn enter(&mut self, width: Width, size: u16, level: u8) -> Result<(), Trap> {
         let level = u32::from(level) & 31;
         let mask = self.stack_mask();
-        let frame = self.cpu.esp().wrapping_sub(width.bytes());
+        let esp = self.cpu.esp();
+        let frame = esp & !mask | esp.wrapping_sub(width.bytes()) & mask;
         let mut values = [0; 33];
         let mut count = 0;
         let mut push = |value| {
@@ -141,7 +148,7 @@ impl Machine {
         }
         self.reach(Seg::Ss, low, 1, Access::Write)?;
         self.push_values(width, &values[..count])?;
-        self.set_register(width, Reg::Ebp, frame & mask | self.cpu.reg(Reg::Ebp) & !mask);
+        self.set_register(width, Reg::Ebp, frame);
         self.cpu.set_reg(Reg::Esp, old & !mask | low);
         Ok(())
     }
