@@ -68,7 +68,7 @@ impl Machine {
         match index {
             0 => self.set_cr0(value)?,
             2 => self.cpu.cr2 = value,
-            3 => self.cpu.cr3 = value & 0xFFFF_F018,
+            3 => self.cpu.cr3 = value,
             _ => {
                 if value & !(TSD | DE | control::OSFXSR | OSXMMEXCPT) != 0 {
                     return Err(Trap::General(0).into());

@@ -3,8 +3,9 @@
 use super::process::Bochs;
 use super::scene::{Scene, VMCALL};
 use super::state::{EFLAGS_VALUE, NAMES, Reason, VALUES, Values, Words, float_image, values};
-use super::tape::{Answers, Ended, Follow, Tape, page};
-use machine::{Machine, Memory, PAGE, Stop};
+use super::explain::explained;
+use super::tape::{Answers, Ended, Follow, Tape};
+use machine::{Machine, Memory, PAGE, Pa, Stop};
 use std::path::Path;
 
 /// A directed test: where it starts, and what it is about.
@@ -18,6 +19,8 @@ pub struct Test {
     pub undefined: u32,
 }
 
+const RF: u32 = 0x1_0000;
+
 /// The most steps of a test.
 const STEPS_MAX: usize = 200;
 
@@ -30,6 +33,8 @@ pub enum End {
     Shutdown,
     /// HLT.
     Halt,
+    /// Not at all.
+    Endless,
     /// With something that is left out; what.
     LeftOut(String),
 }
@@ -49,20 +54,21 @@ pub struct Ours {
 /// Runs a test on the machine.
 ///
 /// # Errors
-/// It does not end: a fault of the test.
+/// It ends in a way that no test may: at a native routine, say.
 pub fn run_ours(start: &Machine) -> Result<Ours, String> {
     let mut m = start.clone();
     let (mut steps, mut listing) = (Vec::new(), Vec::new());
     loop {
         let mut next = [0; 3];
         let mut look = m.clone();
-        let readable = look.read(m.cpu.next(), &mut next).is_ok();
+        let inside = m.cpu.eip.saturating_add(2) <= m.cpu.seg(machine::Seg::Cs).limit;
+        let readable = inside && look.read(m.cpu.next(), &mut next).is_ok();
         let pending = m.cpu.interrupt.is_some();
         if !pending && readable && next == VMCALL {
             return Ok(Ours { steps, listing, end: End::Call, last: m });
         }
         if steps.len() == STEPS_MAX {
-            return Err(format!("the test does not end; it is at {}", m.cpu.next()));
+            return Ok(Ours { steps, listing, end: End::Endless, last: m });
         }
         let line = m.disassemble(m.cpu.cr3, m.cpu.next(), 1);
         listing.push(line.first().map_or_else(|| format!("{}", m.cpu.next()), |(at, text)| format!("{at} {text}")));
@@ -90,6 +96,8 @@ pub enum Verdict {
     Agreed,
     /// It could not be compared; why.
     Skipped(String),
+    /// They part, and it is known why and that the machine is right.
+    Explained(&'static str),
     /// They part; where and how.
     Parted(String),
 }
@@ -160,9 +168,14 @@ pub fn compare(base: &Scene, test: &Test, ours: &Ours, theirs: &Theirs) -> Verdi
     let reason = theirs.free.last.reason();
     let same_end = match (&ours.end, reason) {
         (End::Call, Reason::Call) | (End::Halt, Reason::Halt) | (End::Shutdown, Reason::Shutdown) => true,
-        (End::LeftOut(what), Reason::TaskSwitch) => return Verdict::Skipped(format!("{what}: a named stop here")),
-        (_, Reason::Port | Reason::CpuId) => {
-            return Verdict::Skipped(format!("{reason:?}: not compared with Bochs"));
+        (End::Endless, Reason::Endless | Reason::Shutdown) => {
+            return Verdict::Skipped("faults without end, until the stack has overwritten the tables".to_owned());
+        }
+        (End::LeftOut(what), _) if what.contains("task") => {
+            return Verdict::Skipped("a task switch, which is a named stop of the machine".to_owned());
+        }
+        (_, Reason::Port | Reason::CpuId | Reason::Control | Reason::Caches) => {
+            return Verdict::Skipped(format!("a virtual machine always comes back here: {reason:?}"));
         }
         _ => false,
     };
@@ -174,13 +187,36 @@ pub fn compare(base: &Scene, test: &Test, ours: &Ours, theirs: &Theirs) -> Verdi
         // The state in which a processor shuts down cannot be seen by anybody.
         return Verdict::Agreed;
     }
-    let mut parts = differences(&values(&ours.last.cpu), &theirs.free.last.values(), test.undefined);
+    // Bochs takes RF away when it comes back from the VMCALL; what it was is seen in steps.
+    let undefined = test.undefined | RF;
+    let (ours_last, theirs_last) = (values(&ours.last.cpu), theirs.free.last.values());
+    let mut parts = differences(&ours_last, &theirs_last, undefined);
     parts.extend(float_differences(&float_image(&ours.last.cpu.fpu), &theirs.float));
     parts.extend(memory_differences(&base.m.memory, &ours.last.memory, &theirs.memory));
-    if parts.is_empty() {
-        return Verdict::Agreed;
+    if let Some(stepped) = &theirs.stepped {
+        parts.extend(step_differences(test, ours, stepped));
     }
-    Verdict::Parted(format!("{}\n{}", parts.join("; "), parting(test, ours, theirs)))
+    let mut reasons = Vec::new();
+    for part in &parts {
+        match explained(test, ours, part) {
+            Some(reason) => reasons.push(reason),
+            None => {
+                let parts: Vec<String> = parts.iter().map(Difference::to_string).collect();
+                return Verdict::Parted(format!("{}\n{}", parts.join("; "), parting(test, ours, theirs)));
+            }
+        }
+    }
+    match reasons.first() {
+        None => Verdict::Agreed,
+        Some(reason) => Verdict::Explained(reason),
+    }
+}
+
+/// The values in which they differ after any step but the last, which is compared by itself.
+fn step_differences(test: &Test, ours: &Ours, stepped: &Ended) -> Vec<Difference> {
+    let pairs = ours.steps.iter().zip(&stepped.steps);
+    let mut parts = pairs.flat_map(|(a, b)| differences(a, &b.values(), test.undefined));
+    parts.next().into_iter().collect()
 }
 
 /// The first step at which they part, for people.
@@ -188,7 +224,9 @@ fn parting(test: &Test, ours: &Ours, theirs: &Theirs) -> String {
     let Some(stepped) = &theirs.stepped else { return String::new() };
     for (index, line) in ours.listing.iter().enumerate() {
         let parts = match (ours.steps.get(index), stepped.steps.get(index)) {
-            (Some(a), Some(b)) => differences(a, &b.values(), test.undefined),
+            (Some(a), Some(b)) => {
+                differences(a, &b.values(), test.undefined).iter().map(Difference::to_string).collect()
+            }
             (None, None) => continue,
             (Some(_), None) => vec![format!("Bochs stops here: {:?}", stepped.last.reason())],
             (None, Some(b)) => {
@@ -203,44 +241,94 @@ fn parting(test: &Test, ours: &Ours, theirs: &Theirs) -> String {
     "  in steps they do the same".to_owned()
 }
 
+/// A thing in which they differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// What differs.
+    pub what: What,
+    /// The machine's value; of longer things the first four bytes that differ.
+    pub ours: u32,
+    /// Bochs's.
+    pub theirs: u32,
+}
+
+/// What can differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A value, by its place in [`NAMES`].
+    Value(usize),
+    /// A part of the x87 state.
+    Float(&'static str),
+    /// The word of memory at a physical address, and what it was before the test.
+    Memory(u32, u32),
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self.what {
+            What::Value(index) => write!(f, "{}", NAMES[index])?,
+            What::Float(name) => write!(f, "{name}")?,
+            What::Memory(at, _) => write!(f, "[{at:x}]")?,
+        }
+        write!(f, " {:x}, Bochs {:x}", self.ours, self.theirs)
+    }
+}
+
 /// The values in which they differ.
-pub fn differences(ours: &Values, theirs: &Values, undefined: u32) -> Vec<String> {
+pub fn differences(ours: &Values, theirs: &Values, undefined: u32) -> Vec<Difference> {
+    let mask = |index| if index == EFLAGS_VALUE { !undefined } else { u32::MAX };
     (0..VALUES)
-        .filter(|index| {
-            let mask = if *index == EFLAGS_VALUE { !undefined } else { u32::MAX };
-            (ours[*index] ^ theirs[*index]) & mask != 0
-        })
-        .map(|index| format!("{} {:x}, Bochs {:x}", NAMES[index], ours[index], theirs[index]))
+        .filter(|index| (ours[*index] ^ theirs[*index]) & mask(*index) != 0)
+        .map(|index| Difference { what: What::Value(index), ours: ours[index], theirs: theirs[index] })
         .collect()
 }
 
 /// The parts of the x87 state in which they differ.
-pub fn float_differences(ours: &[u8; 512], theirs: &[u8; 512]) -> Vec<String> {
-    const NAMES: [(usize, usize, &str); 14] = [
-        (0, 2, "fcw"), (2, 4, "fsw"), (4, 5, "ftw"), (6, 8, "fop"), (8, 14, "fip"), (16, 22, "fdp"),
-        (32, 42, "st0"), (48, 58, "st1"), (64, 74, "st2"), (80, 90, "st3"),
-        (96, 106, "st4"), (112, 122, "st5"), (128, 138, "st6"), (144, 154, "st7"),
+pub fn float_differences(ours: &[u8; 512], theirs: &[u8; 512]) -> Vec<Difference> {
+    const PARTS: [(usize, usize, &str); 17] = [
+        (0, 2, "fcw"),
+        (2, 4, "fsw"),
+        (4, 5, "ftw"),
+        (6, 8, "fop"),
+        (8, 12, "fip"),
+        (12, 14, "fcs"),
+        (16, 20, "fdp"),
+        (20, 22, "fds"),
+        (24, 28, "mxcsr"),
+        (32, 42, "st0"),
+        (48, 58, "st1"),
+        (64, 74, "st2"),
+        (80, 90, "st3"),
+        (96, 106, "st4"),
+        (112, 122, "st5"),
+        (128, 138, "st6"),
+        (144, 154, "st7"),
     ];
-    NAMES
+    let word = |image: &[u8; 512], start: usize, end: usize| {
+        image[start..end].iter().take(4).rev().fold(0, |word, byte| word << 8 | u32::from(*byte))
+    };
+    PARTS
         .iter()
         .filter(|(start, end, _)| ours[*start..*end] != theirs[*start..*end])
-        .map(|(start, end, name)| format!("{name} {:x?}, Bochs {:x?}", &ours[*start..*end], &theirs[*start..*end]))
+        .map(|(start, end, name)| {
+            let at = (*start..*end).find(|at| ours[*at] != theirs[*at]).unwrap_or(*start);
+            Difference { what: What::Float(name), ours: word(ours, at, *end), theirs: word(theirs, at, *end) }
+        })
         .collect()
 }
 
 /// The words of memory in which they differ: what ours is, against what changed for Bochs.
-pub fn memory_differences(base: &Memory, ours: &Memory, theirs: &[(u32, u32)]) -> Vec<String> {
+pub fn memory_differences(base: &Memory, ours: &Memory, theirs: &[(u32, u32)]) -> Vec<Difference> {
     let mut bochs = base.clone();
     for (at, word) in theirs {
-        bochs.write_u32(machine::Pa(*at), *word);
+        bochs.write_u32(Pa(*at), *word);
     }
     let mut parts = Vec::new();
     for frame in bochs.changed(ours) {
-        let (a, b) = (page(ours, frame), page(&bochs, frame));
-        for offset in (0..PAGE as usize).step_by(4) {
-            let word = |page: &machine::Page| u32::from_le_bytes(page[offset..offset + 4].try_into().expect("4"));
-            if word(a) != word(b) {
-                parts.push(format!("[{:x}] {:x}, Bochs {:x}", frame * PAGE + offset as u32, word(a), word(b)));
+        for at in (frame * PAGE..(frame + 1) * PAGE).step_by(4) {
+            let (ours, theirs) = (ours.read_u32(Pa(at)), bochs.read_u32(Pa(at)));
+            if ours != theirs {
+                parts.push(Difference { what: What::Memory(at, base.read_u32(Pa(at))), ours, theirs });
             }
         }
     }

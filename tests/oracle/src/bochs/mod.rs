@@ -1,5 +1,6 @@
 //! The Bochs judge.
 pub mod directed;
+mod explain;
 pub mod judge;
 mod layout;
 mod process;

@@ -180,6 +180,8 @@ impl Words {
             9 => Reason::TaskSwitch,
             10 => Reason::CpuId,
             12 => Reason::Halt,
+            13 => Reason::Caches,
+            28 => Reason::Control,
             18 => Reason::Call,
             30 => Reason::Port,
             37 => Reason::Step,
@@ -205,6 +207,10 @@ pub enum Reason {
     TaskSwitch,
     /// CPUID is about to be executed.
     CpuId,
+    /// INVD is about to be executed.
+    Caches,
+    /// A bit of CR0 or CR4 that a virtual machine may not have otherwise is about to be changed.
+    Control,
     /// A port is about to be used, with the right to do so.
     Port,
     /// An external interrupt would be taken now.

@@ -63,9 +63,9 @@ fn raise(s: &mut Scene, code: &[u8]) {
     s.m.cpu.cr0 |= 8 | 0x4_0000;
     s.m.cpu.segments[4] = machine::Segment::default();
     if code.first() == Some(&0x36) {
-        s.m.cpu.segments[2].limit = 0;
-        s.m.cpu.segments[2].attributes |= 4;
-        s.m.cpu.segments[2].limit = 0x1000;
+        // An expand-down stack that begins above the first pages.
+        s.set_descriptor(0x80, descriptor(0, 0x1, 0xF7, 0xC));
+        s.m.cpu.segments[2] = s.segment(0x83);
     }
     s.bytes(code);
 }

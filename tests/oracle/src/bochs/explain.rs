@@ -1,0 +1,95 @@
+//! The differences between the machine and Bochs in which the machine is right, or nobody is wrong.
+//!
+//! Each is either a fault of Bochs's, settled by the real processor or by the manual; or a property of
+//! the newer processor that Bochs plays; or something that the manual leaves open. SDM is Intel's manual.
+
+use super::judge::{Difference, Ours, Test, What};
+use super::scene::{GDT, HANDLERS};
+use super::state::NAMES;
+
+/// Why a difference is none to mind; none when it is.
+pub fn explained(test: &Test, ours: &Ours, part: &Difference) -> Option<&'static str> {
+    newer(part).or_else(|| open(test, ours, part)).or_else(|| fault_of_bochs(test, part))
+}
+
+/// What a newer processor does otherwise.
+fn newer(part: &Difference) -> Option<&'static str> {
+    let changed = part.ours ^ part.theirs;
+    match part.what {
+        What::Float("fcs" | "fds") => Some("from Haswell on, processors keep no selectors with FIP and FDP"),
+        // VIF and VIP.
+        What::Value(index) if NAMES[index] == "eflags" && changed & !0x18_0000 == 0 => {
+            Some("the machine's model has no virtual-8086 extensions, and so neither VIF nor VIP")
+        }
+        What::Memory(..) if (part.ours, part.theirs) == (0xFFBF, 0xFFFF) => {
+            Some("MXCSR.DAZ, which came after the machine's model")
+        }
+        _ => None,
+    }
+}
+
+/// What the manual leaves open.
+fn open(test: &Test, ours: &Ours, part: &Difference) -> Option<&'static str> {
+    let changed = part.ours ^ part.theirs;
+    let name = test.name.as_str();
+    match part.what {
+        What::Value(index) if NAMES[index] == "dr6" => {
+            let enabled = (0..4).filter(|bit| test.start.cpu.dr[7] >> (bit * 2) & 3 != 0);
+            let mask = enabled.fold(0, |mask, bit| mask | 1 << bit);
+            let open = changed & !(0xF & !mask) == 0;
+            open.then_some("DR6 may name breakpoints that are not enabled (SDM 17.2.3)")
+        }
+        What::Value(_) if name.starts_with("load: LAR") && changed & !0xF_0000 == 0 => {
+            Some("LAR leaves bits 16 to 19 undefined (SDM, LAR)")
+        }
+        // The tables of the scene lie below 10000.
+        What::Memory(at, before)
+            if part.ours == before
+                && !(0x18..0x1_0000).contains(&at)
+                && (HANDLERS..HANDLERS + 0x1000).contains(&ours.last.cpu.eip) =>
+        {
+            Some("a part that was written before the fault; the real processor writes it as well, and nobody owns it")
+        }
+        What::Memory(at, _) if (GDT..GDT + 0x100).contains(&at) && changed == 0x100 => {
+            Some("whether a descriptor counts as accessed when a later check fails is not said")
+        }
+        What::Value(_) | What::Memory(..) if name.contains("FRSTOR") && !name.contains("TS true") => {
+            Some("in which order the parts of a long operand are read is not said")
+        }
+        _ => None,
+    }
+}
+
+/// What Bochs does wrong.
+fn fault_of_bochs(test: &Test, part: &Difference) -> Option<&'static str> {
+    let name = test.name.as_str();
+    let is = |prefix: &str| name.starts_with(prefix);
+    if is("load: POP DS beyond the stack") {
+        return Some("Bochs pops two bytes of a selector; the real processor reads four, as its fault says");
+    }
+    if is("load: LTR, the table's page is not writable") {
+        return Some("Bochs loads TR before it marks the task busy, and keeps it when that faults");
+    }
+    if is("return: IRET to ring") && name.contains("SS access") {
+        return Some("IRET to a stack that is not present: Bochs raises #NP, SDM and APM say #SS");
+    }
+    if is("return: ") && ["IRET to ring 3", "RETF to ring 3", "RETF 8 to ring 3"].iter().any(|form| name.contains(form)) {
+        return Some("Bochs reads two bytes of the selector of SS; the real processor reads four of CS's");
+    }
+    if name.contains("CS beyond its limit and no room") || is("priority: CALL to a segment good, ESP 400000, EIP FFFFFFFF") {
+        return Some("Bochs pushes before it compares EIP with the limit; SDM (CALL) compares first");
+    }
+    if name.contains("GD true") && !name.ends_with("ring 0") {
+        return Some("Bochs looks at general detect before CPL; SDM 25.1.1 puts the privilege first");
+    }
+    if is("priority: FST") && matches!(part.what, What::Float(_)) {
+        return Some("Bochs sets FIP before the operand faults; the real processor keeps it");
+    }
+    if is("control: bit") && name.contains("of CR4") {
+        return Some("a bit of CR4 that the machine's model does not have");
+    }
+    if is("float: FXRSTOR of MXCSR 40") {
+        return Some("MXCSR.DAZ, which came after the machine's model");
+    }
+    None
+}
