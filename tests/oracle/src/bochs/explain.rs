@@ -5,7 +5,7 @@
 
 use super::judge::{Difference, Ours, Test, What};
 use super::scene::{GDT, HANDLERS};
-use super::state::NAMES;
+use super::state::{DR6_VALUE as DR6, NAMES};
 
 /// Why a difference is none to mind; none when it is.
 pub fn explained(test: &Test, ours: &Ours, part: &Difference) -> Option<&'static str> {
@@ -20,6 +20,9 @@ fn newer(part: &Difference) -> Option<&'static str> {
         // VIF and VIP.
         What::Value(index) if NAMES[index] == "eflags" && changed & !0x18_0000 == 0 => {
             Some("the machine's model has no virtual-8086 extensions, and so neither VIF nor VIP")
+        }
+        What::Value(index) if NAMES[index] == "dr7" && changed == 0x800 => {
+            Some("DR7 bit 11, which came with transactional memory")
         }
         What::Memory(..) if (part.ours, part.theirs) == (0xFFBF, 0xFFFF) => {
             Some("MXCSR.DAZ, which came after the machine's model")
@@ -82,8 +85,18 @@ fn fault_of_bochs(test: &Test, part: &Difference) -> Option<&'static str> {
     if name.contains("GD true") && !name.ends_with("ring 0") {
         return Some("Bochs looks at general detect before CPL; SDM 25.1.1 puts the privilege first");
     }
-    if is("priority: FST") && matches!(part.what, What::Float(_)) {
-        return Some("Bochs sets FIP before the operand faults; the real processor keeps it");
+    if (is("priority: FST") || is("paging: FSTP m80")) && matches!(part.what, What::Float(_)) {
+        return Some("Bochs changes the x87 state before the operand faults; the real processor keeps it");
+    }
+    if is("control: ARPL in memory") {
+        return Some("Bochs wants to write even when ARPL has nothing to write; the real processor does not");
+    }
+    let repeats = ["REP MOVS", "REP STOS", "REPE CMPS"].iter().any(|form| name.contains(form));
+    if is("debug: ") && repeats && part.ours == part.theirs | 0x1_0000 {
+        return Some("a trap between two repetitions pushes RF (SDM 17.3.1.1); Bochs does not");
+    }
+    if is("debug: ") && name.contains("breakpoint") && part.what == What::Value(DR6) {
+        return Some("whether DR6 also names the breakpoint on the instruction that would be next is not said");
     }
     if is("control: bit") && name.contains("of CR4") {
         return Some("a bit of CR4 that the machine's model does not have");

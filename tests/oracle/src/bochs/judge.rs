@@ -192,7 +192,7 @@ pub fn compare(base: &Scene, test: &Test, ours: &Ours, theirs: &Theirs) -> Verdi
     let (ours_last, theirs_last) = (values(&ours.last.cpu), theirs.free.last.values());
     let mut parts = differences(&ours_last, &theirs_last, undefined);
     parts.extend(float_differences(&float_image(&ours.last.cpu.fpu), &theirs.float));
-    parts.extend(memory_differences(&base.m.memory, &ours.last.memory, &theirs.memory));
+    parts.extend(memory_differences(&base.m.memory, &test.start.memory, &ours.last.memory, &theirs.memory));
     if let Some(stepped) = &theirs.stepped {
         parts.extend(step_differences(test, ours, stepped));
     }
@@ -318,7 +318,12 @@ pub fn float_differences(ours: &[u8; 512], theirs: &[u8; 512]) -> Vec<Difference
 }
 
 /// The words of memory in which they differ: what ours is, against what changed for Bochs.
-pub fn memory_differences(base: &Memory, ours: &Memory, theirs: &[(u32, u32)]) -> Vec<Difference> {
+pub fn memory_differences(
+    base: &Memory,
+    start: &Memory,
+    ours: &Memory,
+    theirs: &[(u32, u32)],
+) -> Vec<Difference> {
     let mut bochs = base.clone();
     for (at, word) in theirs {
         bochs.write_u32(Pa(*at), *word);
@@ -328,7 +333,7 @@ pub fn memory_differences(base: &Memory, ours: &Memory, theirs: &[(u32, u32)]) -
         for at in (frame * PAGE..(frame + 1) * PAGE).step_by(4) {
             let (ours, theirs) = (ours.read_u32(Pa(at)), bochs.read_u32(Pa(at)));
             if ours != theirs {
-                parts.push(Difference { what: What::Memory(at, base.read_u32(Pa(at))), ours, theirs });
+                parts.push(Difference { what: What::Memory(at, start.read_u32(Pa(at))), ours, theirs });
             }
         }
     }

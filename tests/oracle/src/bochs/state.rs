@@ -59,8 +59,8 @@ pub const NAMES: [&str; VALUES] = [
 
 /// The place of EFLAGS among the values.
 pub const EFLAGS_VALUE: usize = 9;
-/// The place of the interrupt shadow among the values.
-pub const SHADOW_VALUE: usize = 59;
+/// The place of DR6 among the values.
+pub const DR6_VALUE: usize = 54;
 
 fn usable(segment: &Segment) -> bool {
     segment.attributes & 0x80 != 0

@@ -2,7 +2,7 @@
 //! DR7 and the frame say of them.
 
 use super::Suite;
-use crate::bochs::scene::{HANDLERS, USER_DATA, code_at, gate, selector};
+use crate::bochs::scene::{HANDLERS, OWN_HANDLER, USER_DATA, code_at, gate, selector};
 use machine::Reg;
 use machine::image::asm::*;
 
@@ -116,7 +116,9 @@ fn instructions(suite: &mut Suite) {
                 s.bytes(&[0x0F, 0x0B]);
             });
             suite.add(ring, format!("a breakpoint at a handler's first instruction, flags {flag:X}"), |s| {
-                s.m.cpu.dr[0] = HANDLERS + 0x310;
+                s.set_gate(0x31, gate(selector::code(0), OWN_HANDLER, 0xEE, 0));
+                s.write(OWN_HANDLER, &[0x90, 0x0F, 0x01, 0xC1]);
+                s.m.cpu.dr[0] = OWN_HANDLER;
                 s.m.cpu.dr[7] = 0x401;
                 s.m.cpu.eflags |= flag;
                 s.bytes(&[0xCD, 0x31]);
@@ -157,7 +159,6 @@ fn steps(suite: &mut Suite) {
             ("CLI", &[0xFA]),
             ("STI", &[0xFB, 0x90]),
             ("JMP", &[0xEB, 0]),
-            ("HLT", &[0xF4]),
             ("a page fault", &[0xA1, 0, 0, 0x10, 0]),
             ("CPUID", &[0x0F, 0xA2]),
         ] {

@@ -78,7 +78,8 @@ pub(super) fn fill(suite: &mut Suite) {
                 spoil(s, vector, second);
             });
             // And the handler of what the second one is cannot be reached either.
-            for (third, other) in SECOND.iter().enumerate().skip(1) {
+            // A page that is absent would be absent for ever.
+            for (third, other) in SECOND.iter().enumerate().take(8).skip(1) {
                 suite.add(3, format!("{first}, then {name}, and vectors 8 to 14 {other}"), |s| {
                     raise(s, code);
                     for vector in 8..15 {

@@ -102,11 +102,11 @@ fn loads(suite: &mut Suite) {
 fn transfers(suite: &mut Suite) {
     for (name, access) in [("good", 0xFBu8), ("not present", 0x7B), ("of another ring", 0x9B), ("data", 0xF3)] {
         for stack in [0x5_8000u32, 0x40_0000] {
-            for offset in [code_at(3), 0xFFFF_FFFF] {
+            for offset in [code_at(3) + 0x40, 0xFFFF_FFFF] {
                 suite.add(3, format!("CALL to a segment {name}, ESP {stack:X}, EIP {offset:X}"), |s| {
                     s.set_descriptor(selector::FREE, descriptor(0, 0xFFFF, access, 0xC));
                     s.reg(Reg::Esp, stack).bytes(&direct(true, selector::FREE | 3, offset));
-                    s.write(code_at(3) + 7, &[0x0F, 0x01, 0xC1]);
+                    s.write(code_at(3) + 0x40, &[0x0F, 0x01, 0xC1]);
                 });
             }
         }
