@@ -24,4 +24,4 @@ pub mod verify;
 
 pub use compare::{Compared, PairError, compare, pair};
 pub use judge::{Surprise, Verdict, judge};
-pub use verify::{Deviation, verify};
+pub use verify::{Deviation, Verified, verify, verify_all};

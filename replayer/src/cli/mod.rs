@@ -45,10 +45,14 @@ enum Command {
     Run(RunOptions),
     /// Records a case on one kernel into a file
     Record(RecordOptions),
-    /// Runs a recording's inputs again and compares every snapshot
+    /// Runs a recording's inputs again, from the start and from every checkpoint, and compares every
+    /// snapshot
     Replay {
         /// The recording
         file: PathBuf,
+        /// Runs the recording's events on this kernel instead, and compares what both made of them
+        #[arg(long, value_parser = kernel_names())]
+        kernel: Option<String>,
     },
     /// Compares two recordings of one case, and shows the calls behind the first difference
     Diff {
@@ -113,6 +117,10 @@ struct RecordOptions {
     /// The file to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// Adds a digest of every instruction, so that a replay can name the first one that differs; slower,
+    /// and twice the size
+    #[arg(long)]
+    detail: bool,
 }
 
 #[derive(Args)]
@@ -181,7 +189,7 @@ fn with(here: &Path, args: Vec<OsString>, mut messages: Messages) -> u8 {
     let result = match options.command.unwrap_or(Command::Run(RunOptions::default())) {
         Command::Run(options) => run::run(here, &options, &mut messages),
         Command::Record(options) => record::run(here, &options, &mut messages),
-        Command::Replay { file } => replay::run(&here.join(file), &mut messages),
+        Command::Replay { file, kernel } => replay::run(&here.join(file), kernel.as_deref(), &mut messages),
         Command::Diff { left, right } => diff::run(&here.join(left), &here.join(right), &mut messages),
         Command::Show(options) => show::run(here, &options, &mut messages),
         Command::Gdb(options) => gdb::run(here, &options, &mut messages),
