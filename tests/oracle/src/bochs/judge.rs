@@ -1,9 +1,9 @@
 //! Runs tests on the machine and on Bochs, and tells where they part.
 
+use super::explain::explained;
 use super::process::Bochs;
 use super::scene::{Scene, VMCALL};
-use super::state::{EFLAGS_VALUE, NAMES, Reason, VALUES, Values, Words, float_image, values};
-use super::explain::explained;
+use super::state::{EFLAGS_VALUE, NAMES, Reason, SHADOW_VALUE, VALUES, Values, float_image, values};
 use super::tape::{Answers, Ended, Follow, Tape};
 use machine::{Machine, Memory, PAGE, Pa, Stop};
 use std::path::Path;
@@ -71,7 +71,9 @@ pub fn run_ours(start: &Machine) -> Result<Ours, String> {
             return Ok(Ours { steps, listing, end: End::Endless, last: m });
         }
         let line = m.disassemble(m.cpu.cr3, m.cpu.next(), 1);
-        listing.push(line.first().map_or_else(|| format!("{}", m.cpu.next()), |(at, text)| format!("{at} {text}")));
+        listing.push(
+            line.first().map_or_else(|| format!("{}", m.cpu.next()), |(at, text)| format!("{at} {text}")),
+        );
         let before = m.clone();
         let end = match m.step() {
             Stop::Budget if m.cpu.halted => End::Halt,
@@ -131,7 +133,7 @@ pub fn run_theirs(
     for test in tests {
         tape.write_changes(&base.m.memory, &test.start.memory, false);
         tape.load(&test.start.cpu);
-        tape.run(0);
+        tape.run();
         tape.float();
         tape.compare(Follow::Guest);
         if stepped {
@@ -169,7 +171,9 @@ pub fn compare(base: &Scene, test: &Test, ours: &Ours, theirs: &Theirs) -> Verdi
     let same_end = match (&ours.end, reason) {
         (End::Call, Reason::Call) | (End::Halt, Reason::Halt) | (End::Shutdown, Reason::Shutdown) => true,
         (End::Endless, Reason::Endless | Reason::Shutdown) => {
-            return Verdict::Skipped("faults without end, until the stack has overwritten the tables".to_owned());
+            return Verdict::Skipped(
+                "faults without end, until the stack has overwritten the tables".to_owned(),
+            );
         }
         (End::LeftOut(what), _) if what.contains("task") => {
             return Verdict::Skipped("a task switch, which is a named stop of the machine".to_owned());
@@ -212,33 +216,55 @@ pub fn compare(base: &Scene, test: &Test, ours: &Ours, theirs: &Theirs) -> Verdi
     }
 }
 
-/// The values in which they differ after any step but the last, which is compared by itself.
+/// Whether Bochs goes on behind a step without coming back: what ends a step is held back, as an external
+/// interrupt is, behind STI and behind loads of SS. So it shows the shadow by what it does.
+pub fn held_back(step: &Values) -> bool {
+    step[SHADOW_VALUE] != 0
+}
+
+/// How far Bochs may go on without coming back: behind STI and loads of SS, and up to the handler of a
+/// breakpoint on the next instruction.
+const AHEAD: usize = 3;
+
+/// Follows Bochs's steps through ours: each is one of ours, or one of the next few when Bochs did not come
+/// back in between. Gives the first of our steps that it does not come to, and how it differs there.
+fn follow(test: &Test, ours: &Ours, stepped: &Ended) -> Option<(usize, Vec<Difference>)> {
+    let mut index = 0;
+    for theirs in &stepped.steps {
+        let theirs = theirs.values();
+        let parts = |at: &usize| {
+            let before = if *at == 0 { test.start.cpu.eip } else { ours.steps[*at - 1][8] };
+            // Between two repetitions the machine keeps RF, which Bochs sets only when it is pushed.
+            let repeating = if ours.steps[*at][8] == before { RF } else { 0 };
+            differences(&ours.steps[*at], &theirs, test.undefined | repeating)
+        };
+        let ahead = index..ours.steps.len().min(index + AHEAD);
+        match ahead.clone().find(|at| parts(at).is_empty()) {
+            Some(at) => index = at + 1,
+            None => {
+                let at = ahead.clone().find(|at| !held_back(&ours.steps[*at])).or(ahead.last());
+                return Some((at.unwrap_or(index), at.map(|at| parts(&at)).unwrap_or_default()));
+            }
+        }
+    }
+    None
+}
+
+/// The values in which they differ after the first step that differs.
 fn step_differences(test: &Test, ours: &Ours, stepped: &Ended) -> Vec<Difference> {
-    let pairs = ours.steps.iter().zip(&stepped.steps);
-    let mut parts = pairs.flat_map(|(a, b)| differences(a, &b.values(), test.undefined));
-    parts.next().into_iter().collect()
+    follow(test, ours, stepped).map(|(_, parts)| parts).unwrap_or_default()
 }
 
 /// The first step at which they part, for people.
 fn parting(test: &Test, ours: &Ours, theirs: &Theirs) -> String {
     let Some(stepped) = &theirs.stepped else { return String::new() };
-    for (index, line) in ours.listing.iter().enumerate() {
-        let parts = match (ours.steps.get(index), stepped.steps.get(index)) {
-            (Some(a), Some(b)) => {
-                differences(a, &b.values(), test.undefined).iter().map(Difference::to_string).collect()
-            }
-            (None, None) => continue,
-            (Some(_), None) => vec![format!("Bochs stops here: {:?}", stepped.last.reason())],
-            (None, Some(b)) => {
-                let at = b.values();
-                vec![format!("Bochs goes on at {:04x}:{:08x}", at[14], at[8])]
-            }
-        };
-        if !parts.is_empty() {
-            return format!("  at step {}, {line}: {}", index + 1, parts.join("; "));
-        }
-    }
-    "  in steps they do the same".to_owned()
+    let Some((index, parts)) = follow(test, ours, stepped) else {
+        let last = ours.listing.last().map_or("nothing", String::as_str);
+        return format!("  step by step they do the same, up to the memory behind {last}");
+    };
+    let line = ours.listing.get(index).map_or("beyond the end", String::as_str);
+    let parts: Vec<String> = parts.iter().map(Difference::to_string).collect();
+    format!("  at step {}, {line}: {}", index + 1, parts.join("; "))
 }
 
 /// A thing in which they differ.
@@ -338,10 +364,4 @@ pub fn memory_differences(
         }
     }
     parts
-}
-
-/// A state's address, for messages.
-pub fn place(words: &Words) -> String {
-    let values = words.values();
-    format!("{:04x}:{:08x}", values[14], values[8])
 }

@@ -81,11 +81,6 @@ pub(super) const READ_ONLY: usize = 3;
 /// DR6.
 pub(super) const WORDS: usize = 8 + FIELDS.len() + 6;
 
-/// A control: every instruction comes back.
-pub(super) const TRAP_FLAG: u32 = 1 << 27;
-/// A control: the guest comes back where it would take an external interrupt.
-pub(super) const INTERRUPT_WINDOW: u32 = 4;
-
 /// What the monitor can be told, by the first word of each command.
 pub(super) mod command {
     /// Nothing more: stop.
@@ -96,9 +91,8 @@ pub(super) mod command {
     pub const RESET: u32 = 2;
     /// A state's words, and an image for FXRSTOR.
     pub const LOAD: u32 = 3;
-    /// The most steps, and bits to add to the primary controls ([`TRAP_FLAG`](super::TRAP_FLAG)): runs
-    /// the guest. Answers with the steps done and the words of the state, and before that for each step
-    /// with what changed in it.
+    /// How many steps, and how many instructions a step has, plus one: runs the guest. Answers with the
+    /// steps done and the words of the state, and before that for each step with what changed in it.
     pub const RUN: u32 = 4;
     /// Answers with the image of FXSAVE.
     pub const FLOAT: u32 = 5;

@@ -68,7 +68,9 @@ impl Bochs {
         set(format_args!("memory: guest={MEMORY_MIB}, host={MEMORY_MIB}"));
         set(format_args!("romimage: file=rom, address=0xffff0000"));
         set(format_args!("optramimage1: file=tape, address={TAPE:#x}"));
-        set(format_args!("cpu: model={MODEL}, count=1, ips=100000000, reset_on_triple_fault=0, ignore_bad_msrs=0"));
+        set(format_args!(
+            "cpu: model={MODEL}, count=1, ips=100000000, reset_on_triple_fault=0, ignore_bad_msrs=0"
+        ));
         set(format_args!("magic_break: enabled=1"));
         set(format_args!("log: log"));
         // Every fault of a guest would be a line in the log.

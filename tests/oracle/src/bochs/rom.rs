@@ -4,8 +4,8 @@
 //! Only a processor's virtual-machine extensions can load a whole state, descriptor caches and shadows
 //! included, and give it back after any instruction; Bochs has them. So the monitor is a hypervisor of a
 //! few hundred bytes: the guest's state goes through the control structure, its physical memory is behind
-//! nested page tables (whose dirty bits say which pages it wrote), and the monitor trap flag brings it
-//! back after each instruction. Nothing of the guest's own is intercepted: its exceptions go through its
+//! nested page tables (whose dirty bits say which pages it wrote), and the preemption timer, which counts
+//! instructions in Bochs, brings it back after each one. Nothing of the guest's own is intercepted: its exceptions go through its
 //! own IDT. It comes back by itself at VMCALL, HLT, CPUID, port I/O, a task switch and a shutdown.
 
 use super::layout::{
@@ -39,7 +39,6 @@ const LAUNCHED: u32 = VARIABLES + 8;
 const LEFT: u32 = VARIABLES + 12;
 const FOLLOWS: u32 = VARIABLES + 16;
 const DONE: u32 = VARIABLES + 20;
-const PRIMARY: u32 = VARIABLES + 24;
 const LENGTH: u32 = VARIABLES + 28;
 const SCRATCH: u32 = VARIABLES + 32;
 
@@ -290,9 +289,6 @@ fn enter_root(s: &mut Stubs) -> Result<(), AssembleError> {
     a.add(esi, 12)?;
     a.dec(ebp)?;
     a.jne(next)?;
-    a.mov(eax, 0x4002)?;
-    a.vmread(ebx, eax)?;
-    a.mov(at(PRIMARY), ebx)?;
     a.mov(esi, TAPE)?;
     a.mov(edi, ANSWERS + 4)?;
     Ok(())
@@ -438,11 +434,7 @@ fn run(s: &mut Stubs) -> Result<(), AssembleError> {
     a.mov(at(LEFT), eax)?;
     a.lodsd()?;
     a.mov(at(LENGTH), eax)?;
-    a.lodsd()?;
     a.mov(at(DONE), 0)?;
-    a.or(eax, at(PRIMARY))?;
-    a.mov(ebx, 0x4002)?;
-    a.vmwrite(ebx, eax)?;
     a.mov(at(TAPE_AT), esi)?;
     a.mov(at(ANSWERS_AT), edi)?;
     // The first step answers with everything.

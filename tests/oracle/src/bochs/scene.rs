@@ -120,9 +120,8 @@ impl Scene {
         cpu.eflags = 0x202;
         (cpu.tr, cpu.ldtr) = (task, local);
         scene.enter(0);
-        for (index, register) in [Reg::Eax, Reg::Ecx, Reg::Edx, Reg::Ebx, Reg::Ebp, Reg::Esi, Reg::Edi]
-            .into_iter()
-            .enumerate()
+        for (index, register) in
+            [Reg::Eax, Reg::Ecx, Reg::Edx, Reg::Ebx, Reg::Ebp, Reg::Esi, Reg::Edi].into_iter().enumerate()
         {
             scene.m.cpu.set_reg(register, 0x1111_1111 * (index as u32 + 1));
         }

@@ -47,18 +47,73 @@ pub type Values = [u32; VALUES];
 
 /// The names of what is compared.
 pub const NAMES: [&str; VALUES] = [
-    "eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip", "eflags", //
-    "es", "es.base", "es.limit", "es.rights", "cs", "cs.base", "cs.limit", "cs.rights", //
-    "ss", "ss.base", "ss.limit", "ss.rights", "ds", "ds.base", "ds.limit", "ds.rights", //
-    "fs", "fs.base", "fs.limit", "fs.rights", "gs", "gs.base", "gs.limit", "gs.rights", //
-    "ldtr", "ldtr.base", "ldtr.limit", "ldtr.rights", "tr", "tr.base", "tr.limit", "tr.rights", //
-    "gdtr.base", "gdtr.limit", "idtr.base", "idtr.limit", "cr0", "cr2", "cr3", "cr4", //
-    "dr0", "dr1", "dr2", "dr3", "dr6", "dr7", "sysenter_cs", "sysenter_esp", "sysenter_eip", "shadow", //
+    "eax",
+    "ecx",
+    "edx",
+    "ebx",
+    "esp",
+    "ebp",
+    "esi",
+    "edi",
+    "eip",
+    "eflags", //
+    "es",
+    "es.base",
+    "es.limit",
+    "es.rights",
+    "cs",
+    "cs.base",
+    "cs.limit",
+    "cs.rights", //
+    "ss",
+    "ss.base",
+    "ss.limit",
+    "ss.rights",
+    "ds",
+    "ds.base",
+    "ds.limit",
+    "ds.rights", //
+    "fs",
+    "fs.base",
+    "fs.limit",
+    "fs.rights",
+    "gs",
+    "gs.base",
+    "gs.limit",
+    "gs.rights", //
+    "ldtr",
+    "ldtr.base",
+    "ldtr.limit",
+    "ldtr.rights",
+    "tr",
+    "tr.base",
+    "tr.limit",
+    "tr.rights", //
+    "gdtr.base",
+    "gdtr.limit",
+    "idtr.base",
+    "idtr.limit",
+    "cr0",
+    "cr2",
+    "cr3",
+    "cr4", //
+    "dr0",
+    "dr1",
+    "dr2",
+    "dr3",
+    "dr6",
+    "dr7",
+    "sysenter_cs",
+    "sysenter_esp",
+    "sysenter_eip",
+    "shadow", //
     "halted",
 ];
 
 /// The place of EFLAGS among the values.
 pub const EFLAGS_VALUE: usize = 9;
+/// The place of the interrupt shadow among the values.
+pub const SHADOW_VALUE: usize = 59;
 /// The place of DR6 among the values.
 pub const DR6_VALUE: usize = 54;
 
@@ -139,8 +194,8 @@ impl Words {
         Words(w)
     }
 
-    /// What is compared.
-    pub fn values(&self) -> Values {
+    /// The processor, without its x87 unit.
+    pub fn cpu(&self) -> Cpu {
         let w = &self.0;
         let mut cpu = Cpu { eip: w[EIP], eflags: w[EFLAGS], ..Cpu::default() };
         cpu.regs.copy_from_slice(&w[..8]);
@@ -168,7 +223,13 @@ impl Words {
         cpu.dr[7] = w[DR7];
         cpu.sysenter.copy_from_slice(&w[SYSENTER..SYSENTER + 3]);
         cpu.shadow = w[SHADOW] & 3 != 0;
-        values(&cpu)
+        cpu.interrupt = (w[EVENT] >> 31 != 0).then_some(w[EVENT] as u8);
+        cpu
+    }
+
+    /// What is compared.
+    pub fn values(&self) -> Values {
+        values(&self.cpu())
     }
 
     /// Why the guest came back.
@@ -241,4 +302,39 @@ pub fn float_image(fpu: &Fpu) -> [u8; 512] {
         raw[start..start + 10].copy_from_slice(&fpu.registers[(top + index) & 7]);
     }
     raw
+}
+
+/// The x87 state of an image; tags are made from what the registers hold.
+pub fn float_of(raw: &[u8; 512]) -> Fpu {
+    let word = |at: usize| u16::from_le_bytes([raw[at], raw[at + 1]]);
+    let dword = |at: usize| u32::from(word(at)) | u32::from(word(at + 2)) << 16;
+    let mut fpu = Fpu {
+        control: word(0),
+        status: word(2),
+        tag: 0,
+        instruction: dword(8),
+        selector: u32::from(word(12)) | u32::from(word(6)) << 16,
+        operand: dword(16),
+        operand_selector: word(20),
+        mxcsr: dword(24),
+        ..Fpu::default()
+    };
+    let top = usize::from(fpu.status >> 11 & 7);
+    for index in 0..8 {
+        let start = 32 + 16 * index;
+        fpu.registers[(top + index) & 7].copy_from_slice(&raw[start..start + 10]);
+    }
+    for index in 0..8 {
+        let register = &fpu.registers[index];
+        let exponent = u16::from_le_bytes([register[8], register[9]]) & 0x7FFF;
+        let zero = register[..8].iter().all(|byte| *byte == 0);
+        let kind = match exponent {
+            _ if raw[4] >> index & 1 == 0 => 3,
+            0 if zero => 1,
+            1..0x7FFF if register[7] & 0x80 != 0 => 0,
+            _ => 2,
+        };
+        fpu.tag |= kind << (index * 2);
+    }
+    fpu
 }

@@ -1,6 +1,6 @@
 //! The two tapes: what the monitor is told, and what it answers.
 
-use super::layout::{TRAP_FLAG, WORDS, answer, command};
+use super::layout::{WORDS, answer, command};
 use super::state::{Words, float_image};
 use machine::{Cpu, Memory, PAGE};
 
@@ -25,11 +25,6 @@ impl Tape {
     pub fn finish(mut self) -> Vec<u8> {
         self.word(command::END);
         self.bytes
-    }
-
-    /// How long it is, in bytes.
-    pub fn len(&self) -> usize {
-        self.bytes.len()
     }
 
     fn word(&mut self, word: u32) {
@@ -65,15 +60,15 @@ impl Tape {
     }
 
     /// Runs freely, up to something that comes back.
-    pub fn run(&mut self, controls: u32) {
-        for word in [command::RUN, 1, 0x2_0000, controls] {
+    pub fn run(&mut self) {
+        for word in [command::RUN, 1, 0x2_0000] {
             self.word(word);
         }
     }
 
     /// Runs so many steps, answering after each.
     pub fn step(&mut self, steps: u32) {
-        for word in [command::RUN, steps, 2, 0] {
+        for word in [command::RUN, steps, 2] {
             self.word(word);
         }
     }

@@ -72,7 +72,9 @@ pub(super) fn fill(suite: &mut Suite) {
 
 /// The map of ports in the task-state segment.
 fn ports(suite: &mut Suite) {
-    for (name, code, width) in [("IN AL", &[0xECu8][..], 1u32), ("OUT AX", &[0x66, 0xEF], 2), ("IN EAX", &[0xED], 4)] {
+    for (name, code, width) in
+        [("IN AL", &[0xECu8][..], 1u32), ("OUT AX", &[0x66, 0xEF], 2), ("IN EAX", &[0xED], 4)]
+    {
         for port in [0u32, 5, 7, 0xF8, 0xFF] {
             for map in [0u8, 0xFF, 0x20, 0x80] {
                 for limit in [0x67u32, 0x68 + 0x1F, 0x68 + 0x20, 0x87] {
@@ -128,7 +130,9 @@ fn registers(suite: &mut Suite) {
         });
     }
     for register in [0x173u32, 0x174, 0x175, 0x176, 0x177, 0x1FFF] {
-        for (name, code) in [("RDMSR", &[0x0Fu8, 0x32][..]), ("WRMSR", &[0x0F, 0x30]), ("both", &[0x0F, 0x30, 0x0F, 0x32])] {
+        for (name, code) in
+            [("RDMSR", &[0x0Fu8, 0x32][..]), ("WRMSR", &[0x0F, 0x30]), ("both", &[0x0F, 0x30, 0x0F, 0x32])]
+        {
             suite.add(0, format!("{name} {register:X}"), |s| {
                 s.m.cpu.sysenter = [0x8, 0x9999, 0xAAAA];
                 s.reg(Reg::Eax, 0x5_5555).reg(Reg::Edx, 0).reg(Reg::Ecx, register).bytes(code);

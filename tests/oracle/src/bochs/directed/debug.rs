@@ -23,7 +23,9 @@ fn data(suite: &mut Suite) {
     for kind in 0..4u32 {
         for length in 0..4u32 {
             for place in [-1i32, 0, 1, 2, 3, 4] {
-                for (name, code) in [("read", 0u8), ("write", 1), ("read byte", 2), ("write word", 3), ("add", 4)] {
+                for (name, code) in
+                    [("read", 0u8), ("write", 1), ("read byte", 2), ("write word", 3), ("add", 4)]
+                {
                     suite.add(3, format!("{name}, DR7 kind {kind} length {length}, {place} from it"), |s| {
                         s.m.cpu.dr[0] = USER_DATA + 8;
                         s.m.cpu.dr[7] = 0x401 | kind << 16 | length << 18;
@@ -92,7 +94,11 @@ fn instructions(suite: &mut Suite) {
                 suite.add(ring, format!("a breakpoint at byte {offset}, length {length}"), |s| {
                     s.m.cpu.dr[2] = code_at(ring) + 1 + offset;
                     s.m.cpu.dr[7] = 0x410 | length << 26;
-                    s.code(|a| { a.nop()?; a.mov(eax, 7)?; a.nop() });
+                    s.code(|a| {
+                        a.nop()?;
+                        a.mov(eax, 7)?;
+                        a.nop()
+                    });
                 });
             }
         }
@@ -101,13 +107,19 @@ fn instructions(suite: &mut Suite) {
                 s.m.cpu.dr[0] = code_at(ring);
                 s.m.cpu.dr[7] = 0x401;
                 s.m.cpu.eflags |= flag;
-                s.code(|a| { a.nop()?; a.nop() });
+                s.code(|a| {
+                    a.nop()?;
+                    a.nop()
+                });
             });
             suite.add(ring, format!("a breakpoint at the second instruction, flags {flag:X}"), |s| {
                 s.m.cpu.dr[0] = code_at(ring) + 1;
                 s.m.cpu.dr[7] = 0x401;
                 s.m.cpu.eflags |= flag;
-                s.code(|a| { a.nop()?; a.nop() });
+                s.code(|a| {
+                    a.nop()?;
+                    a.nop()
+                });
             });
             suite.add(ring, format!("a breakpoint at an instruction that faults, flags {flag:X}"), |s| {
                 s.m.cpu.dr[0] = code_at(ring);
@@ -192,31 +204,48 @@ fn steps(suite: &mut Suite) {
                 s.m.cpu.dr[0] = USER_DATA;
                 s.m.cpu.dr[7] = dr;
                 s.write_u32(USER_DATA, selector::data(ring).into());
-                s.code(|a| { a.mov(ss, word_ptr(USER_DATA))?; a.nop()?; a.nop() });
+                s.code(|a| {
+                    a.mov(ss, word_ptr(USER_DATA))?;
+                    a.nop()?;
+                    a.nop()
+                });
             });
             suite.add(ring, format!("TF, MOV SS from watched memory, DR7 {dr:X}"), |s| {
                 s.m.cpu.eflags |= TF;
                 s.m.cpu.dr[0] = USER_DATA;
                 s.m.cpu.dr[7] = dr;
                 s.write_u32(USER_DATA, selector::data(ring).into());
-                s.code(|a| { a.mov(ss, word_ptr(USER_DATA))?; a.nop()?; a.nop() });
+                s.code(|a| {
+                    a.mov(ss, word_ptr(USER_DATA))?;
+                    a.nop()?;
+                    a.nop()
+                });
             });
             suite.add(ring, format!("MOV SS from watched memory, then INT n, DR7 {dr:X}"), |s| {
                 s.m.cpu.dr[0] = USER_DATA;
                 s.m.cpu.dr[7] = dr;
                 s.write_u32(USER_DATA, selector::data(ring).into());
-                s.code(|a| { a.mov(ss, word_ptr(USER_DATA))?; a.int(0x31) });
+                s.code(|a| {
+                    a.mov(ss, word_ptr(USER_DATA))?;
+                    a.int(0x31)
+                });
             });
             suite.add(ring, format!("a watched write that is followed by a fault, DR7 {dr:X}"), |s| {
                 s.m.cpu.dr[0] = USER_DATA;
                 s.m.cpu.dr[7] = dr;
-                s.code(|a| { a.mov(dword_ptr(USER_DATA), eax)?; a.ud2() });
+                s.code(|a| {
+                    a.mov(dword_ptr(USER_DATA), eax)?;
+                    a.ud2()
+                });
             });
             suite.add(ring, format!("an instruction breakpoint behind a watched write, DR7 {dr:X}"), |s| {
                 s.m.cpu.dr[0] = USER_DATA;
                 s.m.cpu.dr[1] = code_at(ring) + 5;
                 s.m.cpu.dr[7] = dr | 4;
-                s.code(|a| { a.mov(dword_ptr(USER_DATA), eax)?; a.nop() });
+                s.code(|a| {
+                    a.mov(dword_ptr(USER_DATA), eax)?;
+                    a.nop()
+                });
             });
         }
         suite.add(ring, "INT n whose inner stack is watched", |s| {

@@ -22,8 +22,15 @@ const FIRST: [(&str, u8, &[u8]); 12] = [
 
 /// Second exceptions: what is wrong with the way to the first one's handler.
 const SECOND: [&str; 9] = [
-    "good", "gate not present", "gate of no type", "handler null", "handler not present", "stack not present",
-    "stack of wrong RPL", "stack page not present", "handler page not present",
+    "good",
+    "gate not present",
+    "gate of no type",
+    "handler null",
+    "handler not present",
+    "stack not present",
+    "stack of wrong RPL",
+    "stack page not present",
+    "handler page not present",
 ];
 
 fn spoil(s: &mut Scene, vector: u8, second: usize) {

@@ -36,7 +36,8 @@ pub(super) fn fill(suite: &mut Suite) {
             for extensions in [false, true] {
                 for pending in [false, true] {
                     for ring in [0u8, 3] {
-                        let label = format!("{name}, CR0 {:X}, OSFXSR {extensions}, pending {pending}", bits << 1);
+                        let label =
+                            format!("{name}, CR0 {:X}, OSFXSR {extensions}, pending {pending}", bits << 1);
                         suite.add(ring, label, |s| {
                             s.m.cpu.cr0 |= bits << 1;
                             if extensions {

@@ -69,7 +69,8 @@ fn gates(suite: &mut Suite) {
                     if !wide {
                         s.set_descriptor(TARGET, descriptor(ENTRY & !0xFFFF, 0xFFFF, 0x9B, 4));
                     }
-                    let (to, offset) = if wide { (selector::code(0), ENTRY) } else { (TARGET, ENTRY & 0xFFFF) };
+                    let (to, offset) =
+                        if wide { (selector::code(0), ENTRY) } else { (TARGET, ENTRY & 0xFFFF) };
                     s.set_gate(cause.vector(), gate(to, offset, access, 0));
                     cause.code(s);
                 });

@@ -24,7 +24,13 @@ fn data(suite: &mut Suite) {
             let edge = if flags & 8 != 0 { 0xFFFu32 } else { 0xFF };
             for size in [1u32, 2, 4] {
                 let edges = [0, edge.wrapping_sub(size), edge + 1 - size, edge + 2 - size, edge, edge + 1];
-                let tops = [0xFFFF - size, 0x1_0000 - size, 0x1_0001 - size, 0u32.wrapping_sub(size), 1u32.wrapping_sub(size)];
+                let tops = [
+                    0xFFFF - size,
+                    0x1_0000 - size,
+                    0x1_0001 - size,
+                    0u32.wrapping_sub(size),
+                    1u32.wrapping_sub(size),
+                ];
                 for offset in edges.into_iter().chain(tops) {
                     for write in [false, true] {
                         let name = format!(
@@ -54,7 +60,13 @@ fn data(suite: &mut Suite) {
         for write in [false, true] {
             suite.add(ring, format!("a null segment, write {write}"), |s| {
                 s.m.cpu.segments[Seg::Gs as usize] = machine::Segment::default();
-                s.code(|a| if write { a.mov(dword_ptr(0x60000).gs(), eax) } else { a.mov(eax, dword_ptr(0x60000).gs()) });
+                s.code(|a| {
+                    if write {
+                        a.mov(dword_ptr(0x60000).gs(), eax)
+                    } else {
+                        a.mov(eax, dword_ptr(0x60000).gs())
+                    }
+                });
             });
         }
     }
@@ -62,9 +74,32 @@ fn data(suite: &mut Suite) {
 
 /// Pushes and pops in stacks of every form.
 fn stack(suite: &mut Suite) {
-    for (kind, flags) in [(0x3u8, 0u8), (0x3, 4), (0x3, 8), (0x3, 0xC), (0x7, 0), (0x7, 4), (0x7, 8), (0x7, 0xC)] {
+    for (kind, flags) in
+        [(0x3u8, 0u8), (0x3, 4), (0x3, 8), (0x3, 0xC), (0x7, 0), (0x7, 4), (0x7, 8), (0x7, 0xC)]
+    {
         let limit = if flags & 8 != 0 { 0 } else { 0xFF };
-        for top in [0u32, 1, 2, 3, 4, 5, 0x20, 0xFC, 0xFE, 0x100, 0x101, 0x104, 0xFFC, 0x1000, 0x1002, 0x1004, 0xFFFE, 0x1_0000, 0x1_0002, 0xFFFF_FFFE] {
+        for top in [
+            0u32,
+            1,
+            2,
+            3,
+            4,
+            5,
+            0x20,
+            0xFC,
+            0xFE,
+            0x100,
+            0x101,
+            0x104,
+            0xFFC,
+            0x1000,
+            0x1002,
+            0x1004,
+            0xFFFE,
+            0x1_0000,
+            0x1_0002,
+            0xFFFF_FFFE,
+        ] {
             for (name, code) in [
                 ("PUSH", &[0x50u8][..]),
                 ("PUSH o16", &[0x66, 0x50]),
@@ -93,7 +128,9 @@ fn stack(suite: &mut Suite) {
             s.set_descriptor(selector::FREE, descriptor(0, 0xFF, 0xF3, 4));
             s.m.cpu.segments[segment as usize] = s.segment(selector::FREE | 3);
             s.reg(Reg::Ebp, 0x60000).reg(Reg::Ebx, 0x60000);
-            s.code(|a| if segment == Seg::Ss { a.mov(eax, dword_ptr(ebp)) } else { a.mov(eax, dword_ptr(ebx)) });
+            s.code(
+                |a| if segment == Seg::Ss { a.mov(eax, dword_ptr(ebp)) } else { a.mov(eax, dword_ptr(ebx)) },
+            );
         });
     }
 }
@@ -104,7 +141,10 @@ fn code(suite: &mut Suite) {
         suite.add(3, format!("an instruction across the limit {limit:X}"), |s| {
             s.m.cpu.segments[Seg::Cs as usize].limit = limit;
             s.m.cpu.segments[Seg::Cs as usize].attributes &= !0x8000;
-            s.code(|a| { a.nop()?; a.mov(eax, 5) });
+            s.code(|a| {
+                a.nop()?;
+                a.mov(eax, 5)
+            });
         });
     }
     for target in [0x5_0FFFu32, 0x5_1000, 0xFFFF_FFFF] {
@@ -118,8 +158,14 @@ fn code(suite: &mut Suite) {
                 s.code(|a| match code {
                     0 => a.jmp(eax),
                     1 => a.call(eax),
-                    2 => { a.push(eax)?; a.ret() }
-                    _ => { a.cmp(eax, eax)?; a.je(target) }
+                    2 => {
+                        a.push(eax)?;
+                        a.ret()
+                    }
+                    _ => {
+                        a.cmp(eax, eax)?;
+                        a.je(target)
+                    }
                 });
             });
         }

@@ -87,7 +87,9 @@ fn selectors(suite: &mut Suite) {
 fn forms(suite: &mut Suite) {
     for ring in 0..4u8 {
         let good = u32::from(selector::data(ring));
-        for (name, chosen) in [("good", good), ("null", 0), ("code", selector::code(ring).into()), ("bad", 0xFFF8)] {
+        for (name, chosen) in
+            [("good", good), ("null", 0), ("code", selector::code(ring).into()), ("bad", 0xFFF8)]
+        {
             for (form, code) in [
                 ("POP ES", &[0x07u8][..]),
                 ("POP SS", &[0x17]),
@@ -165,7 +167,10 @@ fn system(suite: &mut Suite) {
             s.page(GDT, 1, 0).reg(Reg::Eax, selector::FREE.into()).bytes(&[0x0F, 0x00, modrm]);
         });
         suite.add(0, format!("{name}, the table's page is not writable"), |s| {
-            s.set_descriptor(selector::FREE, descriptor(TSS, 0x67, if modrm == 0xD0 { 0x82 } else { 0x89 }, 0));
+            s.set_descriptor(
+                selector::FREE,
+                descriptor(TSS, 0x67, if modrm == 0xD0 { 0x82 } else { 0x89 }, 0),
+            );
             s.page(GDT, 2, 0).reg(Reg::Eax, selector::FREE.into()).bytes(&[0x0F, 0x00, modrm]);
         });
     }

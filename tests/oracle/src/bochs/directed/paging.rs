@@ -52,13 +52,17 @@ fn rights(suite: &mut Suite) {
                         if matches!(ring, 1 | 2) && kind > 1 {
                             continue;
                         }
-                        suite.add(ring, format!("{name}, directory {upper}, table {lower}, WP {protect}"), |s| {
-                            map(s, upper, lower);
-                            if !protect {
-                                s.m.cpu.cr0 &= !control::WP;
-                            }
-                            access(s, kind, LINEAR);
-                        });
+                        suite.add(
+                            ring,
+                            format!("{name}, directory {upper}, table {lower}, WP {protect}"),
+                            |s| {
+                                map(s, upper, lower);
+                                if !protect {
+                                    s.m.cpu.cr0 &= !control::WP;
+                                }
+                                access(s, kind, LINEAR);
+                            },
+                        );
                     }
                 }
             }
@@ -92,13 +96,17 @@ fn crossing(suite: &mut Suite) {
                         if kind == 4 && back > 1 {
                             continue;
                         }
-                        suite.add(ring, format!("{name} {back} bytes before a page, {first} then {second}"), |s| {
-                            map(s, 7, first);
-                            s.write_u32(TABLE + 4, FRAME + 0x1000 | second);
-                            s.write(FRAME + 0xFF0, &[0x90; 0xF]);
-                            s.write(FRAME + 0xFFF, &[0xB8, 1, 2, 3, 4, 0x0F, 0x01, 0xC1]);
-                            access(s, kind, LINEAR + 0x1000 - back);
-                        });
+                        suite.add(
+                            ring,
+                            format!("{name} {back} bytes before a page, {first} then {second}"),
+                            |s| {
+                                map(s, 7, first);
+                                s.write_u32(TABLE + 4, (FRAME + 0x1000) | second);
+                                s.write(FRAME + 0xFF0, &[0x90; 0xF]);
+                                s.write(FRAME + 0xFFF, &[0xB8, 1, 2, 3, 4, 0x0F, 0x01, 0xC1]);
+                                access(s, kind, LINEAR + 0x1000 - back);
+                            },
+                        );
                     }
                 }
             }
@@ -125,7 +133,7 @@ fn crossing(suite: &mut Suite) {
                 for back in [2u32, 6, 12, 20] {
                     suite.add(ring, format!("{name} {back} bytes before a page of rights {second}"), |s| {
                         map(s, 7, 7);
-                        s.write_u32(TABLE + 4, FRAME + 0x1000 | second);
+                        s.write_u32(TABLE + 4, (FRAME + 0x1000) | second);
                         let at = LINEAR + 0x1000 - back;
                         for reg in [Reg::Esp, Reg::Ebp, Reg::Edi] {
                             s.reg(reg, at);
@@ -144,15 +152,19 @@ fn large(suite: &mut Suite) {
         for ring in [0u8, 3] {
             for extended in [false, true] {
                 for (kind, name) in ACCESSES.iter().enumerate() {
-                    suite.add(ring, format!("{name}, a 4 MiB page of rights {rights}, PSE {extended}"), |s| {
-                        // Frame 0, so that every address below 1 MiB is at the same offset.
-                        s.write_u32(DIRECTORY + 4, 0x80 | rights).write_u32(0, 0x7_0007);
-                        s.write(0x7_0000, &[0x90, 0x0F, 0x01, 0xC1]);
-                        if extended {
-                            s.m.cpu.cr4 |= 0x10;
-                        }
-                        access(s, kind, LINEAR + 0x7_0000);
-                    });
+                    suite.add(
+                        ring,
+                        format!("{name}, a 4 MiB page of rights {rights}, PSE {extended}"),
+                        |s| {
+                            // Frame 0, so that every address below 1 MiB is at the same offset.
+                            s.write_u32(DIRECTORY + 4, 0x80 | rights).write_u32(0, 0x7_0007);
+                            s.write(0x7_0000, &[0x90, 0x0F, 0x01, 0xC1]);
+                            if extended {
+                                s.m.cpu.cr4 |= 0x10;
+                            }
+                            access(s, kind, LINEAR + 0x7_0000);
+                        },
+                    );
                 }
             }
         }

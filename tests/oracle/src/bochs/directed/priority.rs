@@ -50,7 +50,10 @@ pub(super) fn fill(suite: &mut Suite) {
                 ("a store", &[0x64, 0xA3, 1, 0, 6, 0]),
                 ("a load that was shifted", &[0x64, 0xD1, 0x25, 1, 0, 6, 0]),
                 ("LOCK where it may not be", &[0x64, 0xF0, 0xA1, 1, 0, 6, 0]),
-                ("too long an instruction", &[0x64, 0x64, 0x64, 0x64, 0x64, 0x64, 0x64, 0x64, 0x64, 0x64, 0x64, 0xA1, 1, 0, 6, 0]),
+                (
+                    "too long an instruction",
+                    &[0x64, 0x64, 0x64, 0x64, 0x64, 0x64, 0x64, 0x64, 0x64, 0x64, 0x64, 0xA1, 1, 0, 6, 0],
+                ),
             ] {
                 suite.add(3, format!("{form}: {name} and {other}"), |s| {
                     s.bytes(code);
@@ -68,7 +71,9 @@ pub(super) fn fill(suite: &mut Suite) {
 
 /// A segment load's own checks against those of its operand.
 fn loads(suite: &mut Suite) {
-    for (name, selector, present) in [("bad", 0xFFF8u32, true), ("not present", u32::from(selector::FREE | 3), false)] {
+    for (name, selector, present) in
+        [("bad", 0xFFF8u32, true), ("not present", u32::from(selector::FREE | 3), false)]
+    {
         for absent in [false, true] {
             suite.add(3, format!("MOV DS from memory, selector {name}, operand absent {absent}"), |s| {
                 s.set_descriptor(selector::FREE, descriptor(0, 0xFF, if present { 0xF3 } else { 0x73 }, 0));
@@ -100,7 +105,8 @@ fn loads(suite: &mut Suite) {
 
 /// A far call's checks against its stack, and a gate's against its target's.
 fn transfers(suite: &mut Suite) {
-    for (name, access) in [("good", 0xFBu8), ("not present", 0x7B), ("of another ring", 0x9B), ("data", 0xF3)] {
+    for (name, access) in [("good", 0xFBu8), ("not present", 0x7B), ("of another ring", 0x9B), ("data", 0xF3)]
+    {
         for stack in [0x5_8000u32, 0x40_0000] {
             for offset in [code_at(3) + 0x40, 0xFFFF_FFFF] {
                 suite.add(3, format!("CALL to a segment {name}, ESP {stack:X}, EIP {offset:X}"), |s| {

@@ -39,7 +39,7 @@ impl Frame {
 
     fn place(&self, s: &mut Scene, form: usize) {
         let mut words = vec![self.ss.into(), self.esp, self.eflags, self.cs.into(), self.eip];
-        let iret = form % 3 == 0;
+        let iret = matches!(form, 0 | 3);
         if !iret {
             words.remove(2);
         }
@@ -82,25 +82,28 @@ fn codes(suite: &mut Suite) {
         }
     }
     for ring in 0..4u8 {
-        for form in 0..5 {
+        for (form, (verb, _)) in FORMS.iter().enumerate() {
             for value in [0u16, 1, 3, 4, 0xFFF8, 0xFFFB, 0x100, 0x103, selector::TSS | 3] {
-                suite.add(ring, format!("{} CS {value:04X}", FORMS[form].0), |s| {
+                suite.add(ring, format!("{verb} CS {value:04X}"), |s| {
                     Frame { cs: value, ..Frame::to(ring) }.place(s, form);
                 });
             }
             for outer in ring..4 {
-                suite.add(ring, format!("{} to ring {outer}", FORMS[form].0), |s| {
+                suite.add(ring, format!("{verb} to ring {outer}"), |s| {
                     if form >= 3 {
                         let base = code_at(outer) & !0xFFFF;
                         s.set_descriptor(CODE, descriptor(base, 0xFFFF, 0x9A | outer << 5, 4));
-                        s.set_descriptor(STACK, descriptor(stack_of(outer) & !0xFFFF, 0xFFFF, 0x92 | outer << 5, 0));
+                        s.set_descriptor(
+                            STACK,
+                            descriptor(stack_of(outer) & !0xFFFF, 0xFFFF, 0x92 | outer << 5, 0),
+                        );
                         let (cs, ss) = (CODE | u16::from(outer), STACK | u16::from(outer));
                         Frame { cs, ss, ..Frame::to(outer) }.place(s, form);
                     } else {
                         Frame::to(outer).place(s, form);
                     }
                 });
-                suite.add(ring, format!("{} to ring {outer} beyond the limit", FORMS[form].0), |s| {
+                suite.add(ring, format!("{verb} to ring {outer} beyond the limit"), |s| {
                     s.set_descriptor(CODE, descriptor(0, 0x1F, 0x9A | outer << 5, 0));
                     Frame { cs: CODE | u16::from(outer), ..Frame::to(outer) }.place(s, form);
                 });
@@ -120,10 +123,11 @@ fn stacks(suite: &mut Suite) {
             });
         }
     }
-    for form in 0..5 {
+    for (form, (verb, _)) in FORMS.iter().enumerate() {
         for outer in 1..4u8 {
-            for value in [0u16, 3, 4, 0xFFF8, 0x103, selector::data(0), selector::data(1), selector::data(2)] {
-                suite.add(0, format!("{} to ring {outer}, SS {value:04X}", FORMS[form].0), |s| {
+            for value in [0u16, 3, 4, 0xFFF8, 0x103, selector::data(0), selector::data(1), selector::data(2)]
+            {
+                suite.add(0, format!("{verb} to ring {outer}, SS {value:04X}"), |s| {
                     let wide = Frame { ss: value, ..Frame::to(outer) };
                     if form >= 3 {
                         let base = code_at(outer) & !0xFFFF;
@@ -134,7 +138,7 @@ fn stacks(suite: &mut Suite) {
                     }
                 });
             }
-            suite.add(0, format!("{} to ring {outer}, a 16-bit stack", FORMS[form].0), |s| {
+            suite.add(0, format!("{verb} to ring {outer}, a 16-bit stack"), |s| {
                 s.set_descriptor(STACK, descriptor(0x5_0000, 0xFFFF, 0x92 | outer << 5, 0));
                 Frame { ss: STACK | u16::from(outer), esp: 0xABCD_1000, ..Frame::to(outer) }.place(s, form);
             });
@@ -146,7 +150,9 @@ fn stacks(suite: &mut Suite) {
 fn flags(suite: &mut Suite) {
     for ring in 0..4u8 {
         for iopl in 0..4u32 {
-            for (index, value) in (0..22).map(|bit| 1u32 << bit).chain([0, 0x3F_7FD5 & !0x2_0000, 0x24_7FD5]).enumerate() {
+            for (index, value) in
+                (0..22).map(|bit| 1u32 << bit).chain([0, 0x3F_7FD5 & !0x2_0000, 0x24_7FD5]).enumerate()
+            {
                 // TF would step into the handler, and VM is a mode of its own below.
                 if value & 0x2_0100 == value && value != 0 {
                     continue;
@@ -199,14 +205,18 @@ fn cleared(suite: &mut Suite) {
                 if access & 8 != 0 && access & 2 == 0 {
                     continue;
                 }
-                suite.add(0, format!("{} to ring {outer}, DS and GS access {access:02X}", FORMS[form].0), |s| {
-                    s.set_descriptor(0x80, descriptor(0x5000, 0xFFF, access, 4));
-                    let rpl = u16::from(access >> 5 & 3);
-                    s.m.cpu.segments[3] = s.segment(0x80 | rpl);
-                    s.m.cpu.segments[5] = s.segment(0x80 | rpl);
-                    s.m.cpu.segments[0] = machine::Segment { selector: 2, ..machine::Segment::default() };
-                    Frame::to(outer).place(s, form);
-                });
+                suite.add(
+                    0,
+                    format!("{} to ring {outer}, DS and GS access {access:02X}", FORMS[form].0),
+                    |s| {
+                        s.set_descriptor(0x80, descriptor(0x5000, 0xFFF, access, 4));
+                        let rpl = u16::from(access >> 5 & 3);
+                        s.m.cpu.segments[3] = s.segment(0x80 | rpl);
+                        s.m.cpu.segments[5] = s.segment(0x80 | rpl);
+                        s.m.cpu.segments[0] = machine::Segment { selector: 2, ..machine::Segment::default() };
+                        Frame::to(outer).place(s, form);
+                    },
+                );
             }
         }
     }
@@ -214,10 +224,10 @@ fn cleared(suite: &mut Suite) {
 
 /// Where the frame cannot be read.
 fn edges(suite: &mut Suite) {
-    for form in 0..5 {
+    for (form, (verb, _)) in FORMS.iter().enumerate() {
         for outer in [0u8, 3] {
             for room in (0..=24u32).step_by(2) {
-                suite.add(0, format!("{} to ring {outer} with {room} bytes of stack", FORMS[form].0), |s| {
+                suite.add(0, format!("{verb} to ring {outer} with {room} bytes of stack"), |s| {
                     s.page(0x3_1000, 1, 0).reg(Reg::Esp, 0x3_1000);
                     // The frame as it would lie, cut at the page's end.
                     let mut other = s.clone();
@@ -229,7 +239,7 @@ fn edges(suite: &mut Suite) {
                     raw.truncate(room as usize);
                     s.write(0x3_1000 - room, &raw).reg(Reg::Esp, 0x3_1000 - room).bytes(FORMS[form].1);
                 });
-                suite.add(0, format!("{} to ring {outer}, the limit {room} bytes above", FORMS[form].0), |s| {
+                suite.add(0, format!("{verb} to ring {outer}, the limit {room} bytes above"), |s| {
                     Frame::to(outer).place(s, form);
                     let esp = s.m.cpu.esp();
                     s.m.cpu.segments[2].limit = esp.wrapping_add(room).wrapping_sub(1);
