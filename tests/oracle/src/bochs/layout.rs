@@ -8,6 +8,11 @@ pub(super) const ROM_SIZE: u32 = 0x1_0000;
 /// Where the ROM's shadow lies, from which the monitor runs.
 pub(super) const ROM: u32 = 0xF_0000;
 
+/// The monitor's own CR0: PG, NE, ET, MP, PE.
+pub(super) const CR0: u32 = 0x8000_0033;
+/// The monitor's own CR4: PSE, OSFXSR, OSXMMEXCPT, VMXE.
+pub(super) const CR4: u32 = 0x2610;
+
 /// The monitor's own page directory.
 pub(super) const DIRECTORY: u32 = 0x1000;
 /// The region that VMXON wants.

@@ -2,6 +2,7 @@
 
 use super::layout::{ANSWERS, MEMORY_MIB, TAPE, TAPE_SIZE};
 use super::rom;
+use super::tape::Tape;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,16 +15,26 @@ pub struct Bochs {
 }
 
 impl Bochs {
-    /// Looks for Bochs with its debugger and a terminal display, and for `script`, which gives it a
-    /// terminal. The text says what is missing.
+    /// Looks for a Bochs that can be used: with its debugger and a terminal display, and `script`, which
+    /// gives it a terminal. The text says what is missing.
     pub fn find() -> Result<Bochs, String> {
+        if !cfg!(target_os = "linux") {
+            return Err("no bochs: it is driven on Linux only".to_owned());
+        }
         let find = |name: &str| {
             let path = std::env::var_os("PATH").unwrap_or_default();
             std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
         };
-        let program = find("bochs").ok_or("no bochs in the PATH (Debian: bochs, bochs-term, bochsbios)")?;
-        find("script").ok_or("no script(1), which gives bochs its terminal (Debian: bsdutils)")?;
-        Ok(Bochs { program })
+        let program =
+            find("bochs").ok_or("no bochs in the PATH (Debian: apt-get install bochs bochs-term)")?;
+        find("script").ok_or("no bochs: no script(1), which gives it its terminal (Debian: bsdutils)")?;
+        let bochs = Bochs { program };
+        // An empty tape shows whether it runs at all, and has all that the monitor needs.
+        let folder = tempfile::tempdir().map_err(|error| format!("no bochs: {error}"))?;
+        match bochs.play(folder.path(), &Tape::default().finish()) {
+            Ok(_) => Ok(bochs),
+            Err(why) => Err(format!("no bochs that can be used: {why}")),
+        }
     }
 
     /// Has the monitor play a tape, and gives its answers.
