@@ -112,6 +112,11 @@ fn fault_of_bochs(test: &Test, part: &Difference) -> Option<&'static str> {
             "whether DR6 also names the breakpoint on the instruction that would be next is not said",
         );
     }
+    if is("debug: MOV SS from watched memory, then INT n") {
+        return Some(
+            "Bochs forgets a data breakpoint of MOV SS at INT n; processors trap in INT's handler (CVE-2018-8897)",
+        );
+    }
     if is("shadow: MOV SS twice") {
         return Some("of loads of SS in a row only the first is sure to hold back (SDM 6.8.3)");
     }
