@@ -1,7 +1,7 @@
 //! Verifies, compares and explains recordings; and the program `tandem`, which does so for users.
 //!
 //! - [`corpus`] finds cases, [`compare()`] records one on two kernels, [`judge()`] measures the outcome by
-//!   what the case and its golden say, [`json`] writes it for programs.
+//!   what the case and its golden say, [`json`] and [`formats`] write it for programs.
 //! - [`verify()`] runs a recording's inputs again and names the first event and the first instruction
 //!   that differ.
 //! - [`coverage`] tells which numbered rules of the behaviour sheets have a case.
@@ -17,6 +17,7 @@ pub mod compare;
 pub mod corpus;
 pub mod coverage;
 pub mod explain;
+pub mod formats;
 pub mod gdb;
 pub mod json;
 pub mod judge;

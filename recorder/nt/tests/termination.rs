@@ -54,6 +54,9 @@ fn another_process_ends_and_leaves_nothing_behind() {
         assert_eq!(s.d.simple(init, "NtTerminateProcess", &[process, 7]), OK);
         s.d.has("process other exit status 00000007");
         s.d.has("thread second exit status 00000007");
+        let vads =
+            |inventory: &[(String, u32)]| inventory.iter().find(|(what, _)| what == "pool Vad ").cloned();
+        assert_eq!(vads(&s.d.nt.inventory(&s.d.m)), vads(&before), "user space is gone with the end");
         let again = s.d.simple(init, "NtTerminateProcess", &[process, 8]);
         assert_eq!(again, Some(Status::PROCESS_IS_TERMINATING));
         assert_eq!(s.d.try_thread(process, 0, &[]).0, Some(Status::PROCESS_IS_TERMINATING));
@@ -257,6 +260,19 @@ fn a_mutant_of_a_dead_thread_is_abandoned_to_the_next() {
         let wait = s.d.simple(s.main, "NtWaitForSingleObject", &[mutant, 0, 0]);
         assert_eq!(wait, Some(Status::ABANDONED));
         assert_eq!(s.d.simple(s.main, "NtReleaseMutant", &[mutant, 0]), OK);
+    });
+}
+
+#[test]
+fn a_mutant_that_is_closed_while_owned_is_forgotten() {
+    each_period(|mut s| {
+        let args = [Words(&[0]), Value(0x1F_0001), Value(0), Value(1)];
+        let (_, out) = s.d.call(s.worker, "NtCreateMutant", &args);
+        assert_eq!(s.d.simple(s.worker, "NtClose", &[out[0][0]]), OK);
+        assert_eq!(s.d.count("pool Muta"), 0);
+        assert_eq!(s.d.simple(s.worker, "NtTerminateThread", &[THREAD, 1]), None);
+        s.d.has("thread worker exit status 00000001");
+        assert!(s.d.view().bugcheck.is_none());
     });
 }
 

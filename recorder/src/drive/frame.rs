@@ -104,7 +104,9 @@ impl Run {
                 }
                 stack.pointer(&raw);
             }
-            Param::Out(_) | Param::OutHandle => stack.out(param, &UNWRITTEN.to_le_bytes()),
+            Param::Out(_) | Param::OutWord(_) | Param::OutHandle => {
+                stack.out(param, &UNWRITTEN.to_le_bytes())
+            }
             Param::Const(value) => stack.words.push(Word::Value(value)),
             Param::ObjectAttributes => self.object_attributes(stack, event)?,
             Param::ClientId(key) => {

@@ -2,6 +2,7 @@
 
 mod coverage;
 mod diff;
+mod explain;
 mod gdb;
 mod messages;
 mod new;
@@ -9,7 +10,9 @@ mod record;
 mod replay;
 mod run;
 mod show;
+mod trace;
 mod verbs;
+mod who;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -61,8 +64,15 @@ enum Command {
         /// Another recording of the same case
         right: PathBuf,
     },
-    /// Shows what a kernel looks like after an event: view, registers, stacks walked with symbols
+    /// Shows where two kernels part in a case, and why: facts, calls, fields, stacks and code
+    Explain(ExplainOptions),
+    /// Shows what a kernel looks like after an event, or in the midst of one: view, registers, fields,
+    /// code, stacks; or any structure, memory or stack by name
     Show(ShowOptions),
+    /// Tells who wrote a field: every write that changed it, with event, instruction and routine
+    Who(WhoOptions),
+    /// Shows the native routines that a kernel called, with arguments and results, event by event
+    Trace(TraceOptions),
     /// Lets gdb go through a run of a case, forwards and backwards, on a port of this computer
     ///
     /// Registers, memory, breakpoints, watchpoints on writes, the guest's threads by name, stepi and
@@ -81,7 +91,7 @@ enum Command {
     Coverage {
         /// For people, or one JSON object a line for each rule
         #[arg(long, value_enum, default_value_t)]
-        format: Format,
+        format: Listing,
     },
 }
 
@@ -95,16 +105,33 @@ struct RunOptions {
     /// The second kernel, instead of the case's
     #[arg(long, value_name = "KERNEL", value_parser = kernel_names())]
     right: Option<String>,
-    /// For people, or one JSON object a line for each case
+    /// How the outcome is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum Listing {
+    /// For people
     #[default]
     Text,
+    /// One JSON object a line
     Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line for each case
+    Json,
+    /// JUnit's XML, for build servers: a test suite for each topic
+    Junit,
+    /// SARIF 2.1.0, for code hosts: a result at the case's file and line
+    Sarif,
+    /// A trace in JSON, for ui.perfetto.dev: a track for each thread, an arrow at the first difference
+    Perfetto,
 }
 
 #[derive(Args)]
@@ -124,13 +151,66 @@ struct RecordOptions {
 }
 
 #[derive(Args)]
+struct ExplainOptions {
+    /// The case
+    case: PathBuf,
+    /// The first kernel, instead of the case's
+    #[arg(long, value_name = "KERNEL", value_parser = kernel_names())]
+    left: Option<String>,
+    /// The second kernel, instead of the case's
+    #[arg(long, value_name = "KERNEL", value_parser = kernel_names())]
+    right: Option<String>,
+    /// Goes on behind the first difference: sets the differing facts aside by name, and tells of the
+    /// differences that do not follow from them
+    #[arg(long)]
+    resync: bool,
+}
+
+#[derive(Args)]
 struct ShowOptions {
     /// The case
     case: PathBuf,
     /// The kernel
     #[arg(long, value_parser = kernel_names())]
     kernel: String,
-    /// After which event, counted from 1; 0 is the booted machine; the last one when not given
+    /// After which event, counted from 1 (0 is the booted machine), or so many instructions into it; after
+    /// the last one when not given
+    #[arg(long, alias = "event", value_name = "EVENT[+INSTRUCTIONS]", value_parser = show::place)]
+    at: Option<show::Place>,
+    /// Only this structure or field: worker.ETHREAD, worker.ETHREAD.Tcb.ApcState, 81003A38.KAPC
+    #[arg(long = "struct", value_name = "NAME.LAYOUT[.FIELD]")]
+    structs: Vec<String>,
+    /// Only this memory, in the address space that is current: 81003A38,64
+    #[arg(long, value_name = "ADDRESS,LENGTH", value_parser = show::range)]
+    memory: Vec<(u32, u32)>,
+    /// Only the code at an address, so many instructions: 80500600,10
+    #[arg(long, value_name = "ADDRESS,COUNT", value_parser = show::range)]
+    code: Vec<(u32, u32)>,
+    /// Only the stacks of this thread, with every slot named
+    #[arg(long, value_name = "THREAD")]
+    stack: Vec<String>,
+}
+
+#[derive(Args)]
+struct WhoOptions {
+    /// The case
+    case: PathBuf,
+    /// The kernel
+    #[arg(long, value_parser = kernel_names())]
+    kernel: String,
+    /// What was written: worker.ETHREAD.ExitStatus, app.EPROCESS
+    #[arg(value_name = "NAME.LAYOUT[.FIELD]")]
+    target: String,
+}
+
+#[derive(Args)]
+struct TraceOptions {
+    /// The case
+    case: PathBuf,
+    /// The kernel
+    #[arg(long, value_parser = kernel_names())]
+    kernel: String,
+    /// Only this event, counted from 1; 0 is booting
     #[arg(long, value_name = "N")]
     event: Option<usize>,
 }
@@ -191,7 +271,10 @@ fn with(here: &Path, args: Vec<OsString>, mut messages: Messages) -> u8 {
         Command::Record(options) => record::run(here, &options, &mut messages),
         Command::Replay { file, kernel } => replay::run(&here.join(file), kernel.as_deref(), &mut messages),
         Command::Diff { left, right } => diff::run(&here.join(left), &here.join(right), &mut messages),
+        Command::Explain(options) => explain::run(here, &options, &mut messages),
         Command::Show(options) => show::run(here, &options, &mut messages),
+        Command::Who(options) => who::run(here, &options, &mut messages),
+        Command::Trace(options) => trace::run(here, &options, &mut messages),
         Command::Gdb(options) => gdb::run(here, &options, &mut messages),
         Command::New { name } => new::run(here, &name, &mut messages),
         Command::Verbs => verbs::run(&mut messages),

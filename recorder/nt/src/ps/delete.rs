@@ -1,6 +1,6 @@
 //! Deleting processes and threads (nt52.md 4.3, 9.10). The system worker calls these.
 
-use super::cid;
+use super::{cid, token};
 use crate::Nt;
 use crate::ke::{attach, bugcheck, thread as kthread};
 use crate::layout::*;
@@ -90,5 +90,6 @@ fn free_id(f: &mut Frame, process: EProcess) -> Result<Flow, Fault> {
     if id != 0 && !cid::destroy(f.m, id)? {
         return bugcheck::stop(f, bugcheck::CID_HANDLE_DELETION, [1, 0, 0, 0]);
     }
+    token::drop(f.m, process)?;
     Ok(Flow::Return(0))
 }

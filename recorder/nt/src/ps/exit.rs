@@ -1,10 +1,11 @@
 //! PspExitThread and PspExitProcess: a thread's end, in the thread (nt52.md 9.6 to 9.8, 9.14).
 //!
-//! Steps 7, 8, 16 to 18, 20 to 22, 26, 30, 31, 34 and 42 concern subsystems that this machine does not
+//! Steps 7, 16 to 18, 20 to 22, 26, 30, 31, 34 and 42 concern subsystems that this machine does not
 //! have (power, WMI, LPC, win32k, I/O, NT timers, registry, audit, VDM, jobs): nobody could see them.
 
 use super::critical;
 use crate::Nt;
+use crate::driver::notify;
 use crate::ex::pool;
 use crate::ke::bugcheck;
 use crate::ke::thread::current;
@@ -33,7 +34,12 @@ pub(crate) fn psp_exit_thread(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
         // Step 3 is done.
         1 => begin(f, thread),
         // Step 6 is done.
-        2 => count(f, thread, process),
+        2 if notify::is_wanted(f.m, notify::THREADS)? => {
+            let ids = [f.m.get(thread.unique_process())?, f.m.get(thread.unique_thread())?];
+            f.call(Ke::PspCallNotifyRoutines.at(), &[notify::THREADS, ids[0], ids[1], 0], 10)
+        }
+        // Step 8 is done.
+        2 | 10 => count(f, thread, process),
         // Step 10, back from waiting for one of the others.
         3 => wait_for_others(f, thread, process),
         // Step 13 is done.
@@ -289,7 +295,13 @@ fn run_down(f: &mut Frame, thread: EThread, process: EProcess) -> Result<Flow, F
 /// that never ran a thread goes.
 pub(crate) fn psp_exit_process(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     let (last, process) = (f.arg(0)? & 0xFF != 0, f.arg_ptr::<EProcess>(1)?);
-    set_flags(f.m, process.flags(), process_flags::PROCESS_EXITING)?;
+    if f.stage == 0 {
+        set_flags(f.m, process.flags(), process_flags::PROCESS_EXITING)?;
+        if last && notify::is_wanted(f.m, notify::PROCESSES)? {
+            let ids = [f.m.get(process.inherited_from())?, f.m.get(process.unique_process_id())?];
+            return f.call(Ke::PspCallNotifyRoutines.at(), &[notify::PROCESSES, ids[0], ids[1], 0], 1);
+        }
+    }
     f.m.set(process.security_port(), 1)?;
     if !last {
         clean(f.m, process)?;
