@@ -13,11 +13,17 @@ pub mod case;
 mod codec;
 mod drive;
 pub mod kernels;
+mod left;
+mod pack;
 pub mod recording;
 pub mod verbs;
 
 pub use case::{Case, CaseError, Line};
 pub use drive::{
-    Player, RecordError, Replay, Replayed, Run, SeekError, Step, apply, record, record_in_detail, symbol,
+    Driven, Player, RecordError, Replay, Replayed, Run, SeekError, Step, WriteError, apply, drive, record,
+    record_in_detail, record_into, symbol,
 };
-pub use recording::{EventRecord, Header, Input, Loaded, ReadError, Recording, Torn, TraceStep, Went};
+pub use left::left_behind;
+pub use recording::{
+    Archive, EventRecord, Header, Input, Loaded, ReadError, Recording, Torn, TraceStep, Went, Writer,
+};

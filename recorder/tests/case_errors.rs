@@ -408,6 +408,7 @@ fn every_default_of_the_table_is_a_value() {
                     verbs::Kind::Thread => format!(" {}=main", argument.key),
                     verbs::Kind::Process => format!(" {}=app", argument.key),
                     verbs::Kind::Times => format!(" {}=2", argument.key),
+                    verbs::Kind::Bool => format!(" {}=yes", argument.key),
                     verbs::Kind::Time | verbs::Kind::Ticks => format!(" {}=10ms", argument.key),
                     verbs::Kind::Word(choices) | verbs::Kind::Choice(choices) => {
                         format!(" {}={}", argument.key, choices.words[0].0)

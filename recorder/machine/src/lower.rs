@@ -4,6 +4,7 @@
 //! because a program may well jump over it.
 
 mod flow;
+mod fpu;
 mod operand;
 mod system;
 
@@ -35,7 +36,8 @@ pub(crate) fn lower(bytes: &[u8], wide: bool) -> Option<Lowered> {
     let instruction = decoder.decode();
     match decoder.last_error() {
         DecoderError::None => {
-            Some(Lowered { op: op(&instruction), len: instruction.len() as u8, needs: needs(&instruction) })
+            let (len, needs) = (instruction.len() as u8, needs(&instruction));
+            Some(Lowered { op: op(&instruction, bytes), len, needs })
         }
         DecoderError::NoMoreBytes => None,
         // The decoder takes fifteen bytes at most and calls what wants more invalid. Only prefixes can
@@ -47,12 +49,10 @@ pub(crate) fn lower(bytes: &[u8], wide: bool) -> Option<Lowered> {
     }
 }
 
-/// What the processors of that time make of bytes that newer ones know better: 0F 0D and 0F 18 to 0F 1F
-/// are hints or do nothing, and REP before BSF, BSR and WBINVD says nothing.
-const OPTIONS: u32 = DecoderOptions::FORCE_RESERVED_NOP
-    | DecoderOptions::NO_MPFX_0FBC
-    | DecoderOptions::NO_MPFX_0FBD
-    | DecoderOptions::NO_WBNOINVD;
+/// What the processors of that time make of bytes that newer ones know better: REP before BSF, BSR and
+/// WBINVD says nothing.
+const OPTIONS: u32 =
+    DecoderOptions::NO_MPFX_0FBC | DecoderOptions::NO_MPFX_0FBD | DecoderOptions::NO_WBNOINVD;
 
 /// The oldest processor that has an instruction, if any of them has it.
 fn needs(i: &Instruction) -> Model {
@@ -71,12 +71,12 @@ pub(crate) fn name(mnemonic: u16) -> String {
     Mnemonic::try_from(usize::from(mnemonic)).map_or_else(|_| "?".into(), |known| format!("{known:?}"))
 }
 
-fn op(i: &Instruction) -> Op {
+fn op(i: &Instruction, bytes: &[u8]) -> Op {
     integer(i)
         .or_else(|| flow::stack_or_control(i))
         .or_else(|| flow::string(i))
         .or_else(|| system::system(i))
-        .or_else(|| system::fpu(i).map(Op::Fpu))
+        .or_else(|| fpu::fpu(i).map(|unit| Op::Fpu(unit, fpu::opcode(bytes))))
         .unwrap_or(Op::Undefined)
 }
 
@@ -168,8 +168,14 @@ fn integer(i: &Instruction) -> Option<Op> {
         M::Sahf => Op::Sahf,
         M::Salc => Op::Salc,
         M::Xlatb => Op::Xlat(Address { index: None, ..address(i) }),
-        // PREFETCHh and the long NOPs are among the reserved ones.
-        M::Nop | M::Pause | M::Reservednop => Op::Nop,
+        M::Reservednop
+            if matches!(i.code(), Code::Reservednop_rm16_r16_0F0D | Code::Reservednop_rm32_r32_0F0D) =>
+        {
+            Op::Undefined
+        }
+        M::Nop | M::Pause | M::Endbr32 | M::Endbr64 | M::Reservednop => Op::Nop,
+        M::Prefetch | M::Prefetchw | M::Prefetchnta => Op::Nop,
+        M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2 => Op::Nop,
         M::Seto
         | M::Setno
         | M::Setb

@@ -103,9 +103,14 @@ fn globals(m: &mut Machine) -> R<()> {
     for priority in 0..32 {
         G.ready(priority).init(m)?;
     }
-    for head in
-        [G.process_list_head(), G.cid_head(), G.timer_list_head(), G.threads_to_reap(), G.driver_fired()]
-    {
+    for head in [
+        G.process_list_head(),
+        G.cid_head(),
+        G.timer_list_head(),
+        G.threads_to_reap(),
+        G.driver_fired(),
+        G.csr_processes(),
+    ] {
         head.init(m)?;
     }
     m.set(G.pool_next_serial(), 1)?;

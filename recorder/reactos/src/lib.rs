@@ -9,6 +9,7 @@ mod driver;
 mod ex;
 mod ke;
 mod layout;
+mod lpc;
 mod mm;
 mod ob;
 mod ps;
@@ -186,6 +187,10 @@ impl Kernel for ReactOs {
 
     fn frames(&self, m: &Machine, thread: &ThreadStatus) -> Vec<(machine::Va, &'static str)> {
         view::frames::all(m, thread)
+    }
+
+    fn heap(&self, m: &Machine) -> contract::Heap {
+        view::inventory::heap(m)
     }
 
     fn inventory(&self, m: &Machine) -> Vec<(String, u32)> {

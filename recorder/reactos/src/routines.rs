@@ -1,6 +1,6 @@
 //! The kernel's native routines: what its C code does.
 
-use crate::{ReactOs, dbgk, driver, ex, ke, mm, ob, ps};
+use crate::{ReactOs, dbgk, driver, ex, ke, lpc, mm, ob, ps};
 use contract::{Flow, Frame, Status, routines};
 use machine::Fault;
 
@@ -65,7 +65,7 @@ routines! {
         Ke386InitThreadWithContext(2)[0] => ps::start::ke386_init_thread_with_context,
         PsCreateTeb(4)[2] => ps::teb::ps_create_teb,
         PsFreeTeb(1)[0] => ps::teb::ps_free_teb,
-        DbgkCreateThread(1)[0] => dbgk::create_thread,
+        DbgkCreateThread(1)[1] => dbgk::create_thread,
         PsSuspendThread(2)[2] => ps::suspend::ps_suspend_thread,
         PsResumeThread(2)[2] => ps::suspend::ps_resume_thread,
         PiTerminateProcessThreads(2)[2] => ps::terminate::pi_terminate_process_threads,
@@ -77,6 +77,8 @@ routines! {
         PiTerminateProcess(2)[0] => ps::exit::pi_terminate_process,
         PsLockProcess(2)[0] => ps::lock::ps_lock_process,
         PsUnlockProcess(1)[0] => ps::lock::ps_unlock_process,
+        PsCreateSystemThread(7)[2] => ps::system::ps_create_system_thread,
+        CsrClientThreadMain(1)[1] => lpc::csrss::client_thread_main,
         PsReaperThreadMain(1)[0] => ps::reaper::reaper_main,
         PsReapThreads(0)[0] => ps::reaper::reap_threads,
         SystemThreadMain(1)[0] => ps::reaper::system_thread_main,
@@ -86,6 +88,7 @@ routines! {
         NtAlertThread(1)[1] => ke::alert::nt_alert_thread,
         NtAllocateVirtualMemory(6)[0] => mm::services::nt_allocate,
         NtClose(1)[0] => ob::handle::nt_close,
+        NtConnectPort(8)[3] => lpc::services::nt_connect_port,
         NtContinue(2)[1] => ps::context::nt_continue,
         NtCreateEvent(5)[0] => ob::services::nt_create_event,
         NtCreateMutant(4)[0] => ob::services::nt_create_mutant,
@@ -103,8 +106,10 @@ routines! {
         NtQueryInformationThread(5)[0] => ps::query::nt_query_information_thread,
         NtQueueApcThread(5)[1] => ke::apc::nt_queue_apc_thread,
         NtReadVirtualMemory(5)[0] => mm::services::nt_read,
+        NtRegisterThreadTerminatePort(1)[0] => lpc::services::nt_register_thread_terminate_port,
         NtReleaseMutant(2)[1] => ob::services::nt_release_mutant,
         NtReleaseSemaphore(3)[1] => ob::services::nt_release_semaphore,
+        NtRequestWaitReplyPort(3)[2] => lpc::services::nt_request_wait_reply_port,
         NtResetEvent(2)[1] => ob::services::nt_reset_event,
         NtResumeThread(2)[2] => ps::suspend::nt_resume_thread,
         NtSetContextThread(2)[17] => ps::context::nt_set,

@@ -5,7 +5,7 @@ use super::frame::UNWRITTEN;
 use super::look::{flags_text, selector_text};
 use super::run::Run;
 use crate::case::Event;
-use crate::verbs::{Binds, By, Choices, How, Param, choices};
+use crate::verbs::{Binds, Choices, Gives, How, Param, choices};
 use contract::context::{self, Context};
 use contract::{ObjectId, ObjectKind, Outcome, Status};
 use guest::{Pointer, Slot};
@@ -44,8 +44,19 @@ impl Run {
             }
             How::Program(_) | How::Recorder(_) => return Some(Outcome::Done),
             // What these give back is nothing, and EAX is chance.
-            How::Call { params: [], .. } if call.verb.by == By::Driver => return Some(Outcome::Done),
-            How::Call { .. } => {}
+            How::Call { gives: Gives::Nothing, .. } => return Some(Outcome::Done),
+            How::Call { gives: Gives::Number(name), .. } => {
+                return Some(Outcome::Seen { values: vec![(name.to_owned(), format!("{eax:X}"))] });
+            }
+            How::Call { gives: Gives::Bool, .. } => {
+                let mut values =
+                    vec![("value".to_owned(), if *eax == 0 { "FALSE" } else { "TRUE" }.to_owned())];
+                if *eax == 0 {
+                    values.push(("error".to_owned(), self.last_error()));
+                }
+                return Some(Outcome::Seen { values });
+            }
+            How::Call { gives: Gives::Status, .. } => {}
         }
         let status = Status(*eax);
         let mut values = Vec::new();
@@ -68,6 +79,7 @@ impl Run {
                     value => (value as i32).to_string(),
                 },
             ),
+            Param::OutWord(name) => show(name, self.place_text(dword(bytes, 0))),
             Param::Query => query(call.verb.name, call.class, bytes, values),
             Param::ContextOut => self.context_values(bytes, values),
             Param::StateChange

@@ -95,7 +95,7 @@ impl Run {
         let mut stack = Stack::default();
         let mut registers = Vec::new();
         let target = match event.verb.how {
-            How::Call { service, params } => {
+            How::Call { service, params, .. } => {
                 let Some(entry) = self.kernel.image().services.get(service).copied() else {
                     return Ok(Err(unavailable("no such service")));
                 };

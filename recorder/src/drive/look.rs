@@ -12,6 +12,8 @@ const STACK_BASE: u32 = 0x04;
 const STACK_LIMIT: u32 = 0x08;
 const SELF: u32 = 0x18;
 const PEB: u32 = 0x30;
+/// TEB.LastErrorValue.
+const LAST_ERROR: u32 = 0x34;
 /// TEB.ClientId and TEB.DeallocationStack.
 const PROCESS_ID: u32 = 0x20;
 const DEALLOCATION_STACK: u32 = 0xE0C;
@@ -87,6 +89,13 @@ impl Run {
         }
         let values = values.into_iter().map(|(name, value)| (name.to_owned(), value));
         Ok(Outcome::Seen { values: values.collect() })
+    }
+
+    /// The current thread's LastErrorValue.
+    pub(super) fn last_error(&self) -> String {
+        let m = &self.motor.m;
+        let at = Va(m.cpu.seg(Seg::Fs).base).add(LAST_ERROR);
+        read(m, at).map_or("none".to_owned(), |error| error.to_string())
     }
 
     /// A code address as its symbol; a small number as itself; any other value as `pointer`, when it

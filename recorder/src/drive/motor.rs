@@ -2,7 +2,7 @@
 
 use super::nesting::Nesting;
 use crate::recording::{EventRecord, Input, Reaching, TraceStep, Went};
-use contract::routine::RoutineInfo;
+use contract::routine::{RoutineInfo, STAGES};
 use contract::{Flow, Kernel, Named, ObjectId};
 use machine::registers::flags;
 use machine::{Fault, Machine, Memory, PAGE, Stop, Until, Va};
@@ -23,10 +23,13 @@ pub(super) enum Pause {
     Stopped(String),
 }
 
-/// Whether a digest is taken after every instruction.
+/// How much is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Detail {
+    /// Neither a trace nor what reached the machine.
+    Nothing,
     No,
+    /// Also a digest after every instruction.
     Yes,
 }
 
@@ -68,6 +71,8 @@ pub(super) struct Motor {
     /// Memory as it was at the last digest that looked at it.
     seen: Memory,
     nesting: Nesting,
+    /// The numbers of routines by the addresses of their entries.
+    entries: BTreeMap<u32, u16>,
 }
 
 impl Motor {
@@ -84,12 +89,16 @@ impl Motor {
             unseen: false,
             seen,
             nesting: Nesting::default(),
+            entries: BTreeMap::new(),
         }
     }
 
     /// Lets something reach the machine, and writes it down.
     pub(super) fn input(&mut self, what: Reaching) -> Result<(), Fault> {
         apply(&mut self.m, &what)?;
+        if self.detail == Detail::Nothing {
+            return Ok(());
+        }
         self.notes.inputs.push(Input { at: self.m.retired, what });
         Ok(())
     }
@@ -104,7 +113,7 @@ impl Motor {
                 }
             }
             let budget = match self.detail {
-                Detail::No => instant - self.m.retired,
+                Detail::Nothing | Detail::No => instant - self.m.retired,
                 Detail::Yes => 1,
             };
             let before = self.m.retired;
@@ -160,7 +169,7 @@ impl Motor {
     /// Runs up to an instant; in detail, for one instruction.
     pub(super) fn advance_once(&mut self, instant: u64) -> Pause {
         let to = match self.detail {
-            Detail::No => instant,
+            Detail::Nothing | Detail::No => instant,
             Detail::Yes => self.m.retired + 1,
         };
         self.advance(to, &[], false)
@@ -171,7 +180,7 @@ impl Motor {
         let Some((info, stage)) = self.kernel.image().routine(at) else {
             return Err(format!("no native routine lies at {at}"));
         };
-        let full = self.notes.trace.len() == EventRecord::TRACE_MAX;
+        let full = self.detail == Detail::Nothing || self.notes.trace.len() == EventRecord::TRACE_MAX;
         let instant = self.m.retired;
         let thread = if full { None } else { Some(self.kernel.current(&self.m)) };
         let entered = thread.map(|thread| self.nesting.enter(&self.m, thread, stage));
@@ -201,18 +210,24 @@ impl Motor {
             self.nesting.leave(entered);
         }
         let thread = self.notes.number_of(thread);
-        let routine = self.number(info);
+        let routine = self.number(info, at);
         let args = if stage == 0 { args } else { Vec::new() };
         let depth = entered.depth;
         self.notes.trace.push(TraceStep { at: instant, depth, thread, routine, stage, args, went });
         Ok(())
     }
 
-    fn number(&mut self, info: RoutineInfo) -> u16 {
-        *self.numbers.entry(info.name).or_insert_with(|| {
+    fn number(&mut self, info: RoutineInfo, at: Va) -> u16 {
+        let entry = at.0 & !(STAGES - 1);
+        if let Some(number) = self.entries.get(&entry) {
+            return *number;
+        }
+        let number = *self.numbers.entry(info.name).or_insert_with(|| {
             self.routines.push(info.name.to_owned());
             (self.routines.len() - 1) as u16
-        })
+        });
+        self.entries.insert(entry, number);
+        number
     }
 
     /// Takes a digest of the registers, and behind a native routine of what changed in memory.
@@ -239,7 +254,9 @@ impl Motor {
 
     /// Starts a new event's notes, and gives the last one's.
     pub(super) fn take_notes(&mut self) -> Notes {
-        self.seen = self.m.memory.clone();
+        if self.detail == Detail::Yes {
+            self.seen = self.m.memory.clone();
+        }
         std::mem::take(&mut self.notes)
     }
 }

@@ -13,6 +13,10 @@ pub struct Replay<'r> {
     kernel: &'static dyn Kernel,
     /// The next event: 0 is booting.
     next: usize,
+    /// Where the last event led, for a replay that goes on from there.
+    machine: Option<Machine>,
+    /// Whether it goes on from where its last event led, not from what was recorded there.
+    through: bool,
 }
 
 /// An event that was replayed.
@@ -42,11 +46,23 @@ pub struct Step {
 impl<'r> Replay<'r> {
     /// Prepares to boot the kernel.
     pub fn start(recording: &'r Recording, kernel: &'static dyn Kernel) -> Replay<'r> {
-        Replay { recording, kernel, next: 0 }
+        Replay { recording, kernel, next: 0, machine: None, through: false }
+    }
+
+    /// Prepares to go on from a machine that stands after an event (counted from 1; 0 is booting), through
+    /// all the events behind it without looking at what was recorded of the machine between them. With no
+    /// machine: from booting, which is an event as well.
+    pub fn through(
+        recording: &'r Recording,
+        kernel: &'static dyn Kernel,
+        from: Option<(usize, Machine)>,
+    ) -> Replay<'r> {
+        let (next, machine) = from.map_or((0, None), |(event, machine)| (event + 1, Some(machine)));
+        Replay { recording, kernel, next, machine, through: true }
     }
 
     /// Replays booting, then each event; none after the last. Each event starts from the recorded
-    /// machine before it, so each is judged by itself.
+    /// machine before it, so each is judged by itself, unless the replay goes [`Replay::through`].
     ///
     /// # Errors
     /// [`RecordError::Boot`].
@@ -54,9 +70,16 @@ impl<'r> Replay<'r> {
         let event = self.next.checked_sub(1);
         let Some(recorded) = self.recorded(event) else { return Ok(None) };
         self.next += 1;
-        let mut motor = Motor::new(self.kernel, self.before(event)?, Detail::No);
+        let before = match self.machine.take().filter(|_| self.through) {
+            Some(machine) => machine,
+            None => self.before(event)?,
+        };
+        let mut motor = Motor::new(self.kernel, before, Detail::Nothing);
         let strayed = feed(&mut motor, recorded, |_| true).err();
         let same = strayed.is_none() && motor.m == recorded.machine;
+        if self.through {
+            self.machine = Some(motor.m.clone());
+        }
         Ok(Some(Replayed { event, same, strayed, machine: motor.m }))
     }
 

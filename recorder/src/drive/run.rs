@@ -1,15 +1,16 @@
 //! A run of a case, an event at a time.
 
 use super::call::Pending;
-use super::error::RecordError;
+use super::error::{RecordError, WriteError};
 use super::motor::{Detail, Motor};
 use super::{boot, quiet};
 use crate::case::{Line, NameKind, Value};
 use crate::verbs::{Deed, How};
-use crate::{Case, EventRecord, Header, Recording, TraceStep};
+use crate::{Case, EventRecord, Header, Recording, TraceStep, Writer};
 use contract::{Activity, Kernel, Named, ObjectId, ObjectKind, Outcome, Owner, Scene, View};
 use machine::Machine;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc;
 
 /// A run of a case, an event at a time.
 pub struct Run {
@@ -55,6 +56,9 @@ pub struct Run {
     pub(super) caller: Option<ObjectId>,
 }
 
+/// Events that may wait to be packed.
+const AHEAD: usize = 16;
+
 /// What a thread is seen to do.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watched {
@@ -87,24 +91,107 @@ pub fn record_in_detail(case: &Case, kernel: &'static dyn Kernel) -> Result<Reco
     record_all(case, kernel, Detail::Yes)
 }
 
+/// Runs a case on a kernel and keeps nothing but what a program could tell apart: each event's outcome,
+/// and the view after it.
+///
+/// # Errors
+/// [`RecordError`].
+pub fn drive(case: &Case, kernel: &'static dyn Kernel) -> Result<Driven, RecordError> {
+    let mut run = Run::start_with(case, kernel, Detail::Nothing)?;
+    let mut events = Vec::new();
+    while let Some((_, outcome)) = run.next_line()? {
+        events.push((outcome, run.view()));
+    }
+    let left_behind = crate::left_behind(kernel, &run.boot.machine, &run.motor.m, &run.motor.named);
+    Ok(Driven { events, left_behind })
+}
+
+/// What could be told apart of a run.
+#[derive(Clone, Debug)]
+pub struct Driven {
+    /// Each event's outcome, and the view after it.
+    pub events: Vec<(Outcome, View)>,
+    /// What was left behind at the end ([`crate::left_behind`]).
+    pub left_behind: Vec<(String, u32)>,
+}
+
+/// Runs a case on a kernel and writes its recording as it goes: whoever is killed meanwhile leaves the
+/// events that are over. With `detail` as [`record_in_detail`] does. Gives the output back, and how many
+/// instructions were retired.
+///
+/// # Errors
+/// [`WriteError`].
+pub fn record_into<W: std::io::Write + Send>(
+    case: &Case,
+    kernel: &'static dyn Kernel,
+    detail: bool,
+    out: W,
+) -> Result<(W, u64), WriteError> {
+    let detail = if detail { Detail::Yes } else { Detail::No };
+    let mut run = Run::start_with(case, kernel, detail)?;
+    let header = run.header(detail);
+    let booted = boot::booted(kernel, detail)?;
+    let mut writer = Writer::start_with(out, &header, case.lines.len() as u32, &run.boot, booted.chunk())?;
+    // Packing takes about as long as running: it is done beside it, and never lags far behind.
+    std::thread::scope(|scope| {
+        let (send, receive) = mpsc::sync_channel::<(EventRecord, Vec<String>)>(AHEAD);
+        let packing = scope.spawn(move || {
+            let mut routines = header.routines;
+            for (event, added) in receive {
+                routines.extend(added);
+                writer.event(&event, &routines)?;
+            }
+            writer.finish(&routines)
+        });
+        let mut told = run.motor.routines.len();
+        let mut failed = None;
+        loop {
+            match run.next_event() {
+                Ok(Some(event)) => {
+                    let added = run.motor.routines[told..].to_vec();
+                    told = run.motor.routines.len();
+                    // Nobody receives any more: the output has failed, which is told below.
+                    if send.send((event, added)).is_err() {
+                        break;
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        drop(send);
+        let out = packing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok((out?, run.motor.m.retired)),
+        }
+    })
+}
+
 fn record_all(case: &Case, kernel: &'static dyn Kernel, detail: Detail) -> Result<Recording, RecordError> {
     let mut run = Run::start_with(case, kernel, detail)?;
     let mut events = Vec::new();
     while let Some(event) = run.next_event()? {
         events.push(event);
     }
-    let header = Header {
-        kernel: kernel.name().to_owned(),
-        case: case.name.clone(),
-        digest: case.digest,
-        text: case.text.clone(),
-        detail: detail == Detail::Yes,
-        routines: run.motor.routines,
-    };
-    Ok(Recording { header, boot: run.boot, events })
+    Ok(Recording { header: run.header(detail), boot: run.boot, events })
 }
 
 impl Run {
+    fn header(&self, detail: Detail) -> Header {
+        Header {
+            kernel: self.kernel.name().to_owned(),
+            case: self.case.name.clone(),
+            digest: self.case.digest,
+            text: self.case.text.clone(),
+            detail: detail == Detail::Yes,
+            routines: self.motor.routines.clone(),
+        }
+    }
+
     /// Boots the kernel, up to where it is quiet.
     ///
     /// # Errors
@@ -176,10 +263,7 @@ impl Run {
     /// # Errors
     /// [`RecordError`].
     pub fn next_event(&mut self) -> Result<Option<EventRecord>, RecordError> {
-        let Some(line) = self.case.lines.get(self.next).cloned() else { return Ok(None) };
-        self.next += 1;
-        let outcome = self.carry_out(&line)?;
-        self.due.clear();
+        let Some((line, outcome)) = self.next_line()? else { return Ok(None) };
         let notes = self.motor.take_notes();
         let view = self.view();
         Ok(Some(EventRecord {
@@ -195,6 +279,15 @@ impl Run {
             steps: notes.steps,
             machine: self.motor.m.clone(),
         }))
+    }
+
+    /// Carries out the next line.
+    fn next_line(&mut self) -> Result<Option<(Line, Outcome)>, RecordError> {
+        let Some(line) = self.case.lines.get(self.next).cloned() else { return Ok(None) };
+        self.next += 1;
+        let outcome = self.carry_out(&line)?;
+        self.due.clear();
+        Ok(Some((line, outcome)))
     }
 
     fn carry_out(&mut self, line: &Line) -> Result<Outcome, RecordError> {

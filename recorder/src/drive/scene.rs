@@ -19,7 +19,11 @@ impl Run {
     /// `process NAME`.
     pub(super) fn process(&mut self, line: &Line) -> Result<Outcome, RecordError> {
         let name = new_name(&line.event);
-        let answer = match self.init_calls(line, line.event.verb, "CreateProcess", &[Given::Out(4)])? {
+        let service = match line.event.value("inherit") {
+            Value::None => "CreateProcess",
+            _ => "CreateProcessInherit",
+        };
+        let answer = match self.init_calls(line, line.event.verb, service, &[Given::Out(4)])? {
             Ok(answer) => answer,
             Err(why) => return Ok(why),
         };

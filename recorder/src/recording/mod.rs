@@ -1,13 +1,19 @@
 //! What was recorded of a run.
 //!
 //! In memory a recording holds the machine as it was after each event; pages that did not change are
-//! shared, so that costs little. In a file, an event holds what changed in the machine.
+//! shared, so that costs little. In a file, an event holds what changed in the machine; a [`Writer`]
+//! writes it event by event, and an [`Archive`] finds any event in it without reading the others.
 
+mod archive;
+mod chunk;
 mod file;
-
 mod wire;
+mod write;
 
-pub use file::{Loaded, MAGIC, ReadError, Torn, VERSION};
+pub use archive::Archive;
+pub use file::{Loaded, MAGIC, ReadError, Torn, VERSION, write_beside};
+pub use write::Writer;
+pub(crate) use write::boot_chunk;
 
 use crate::Case;
 use contract::{Named, ObjectId, Outcome, View};
@@ -75,6 +81,23 @@ impl EventRecord {
     pub const TRACE_MAX: usize = 4096;
     /// How many instructions have a digest at most.
     pub const STEPS_MAX: usize = 1 << 16;
+
+    /// An event in which nothing happened to a machine without memory.
+    fn nothing() -> EventRecord {
+        EventRecord {
+            line: 0,
+            text: String::new(),
+            outcome: Outcome::Done,
+            view: View::default(),
+            named: Vec::new(),
+            threads: Vec::new(),
+            trace: Vec::new(),
+            untraced: 0,
+            inputs: Vec::new(),
+            steps: Vec::new(),
+            machine: Machine::new(0),
+        }
+    }
 
     /// Instructions retired since the machine was made, at the end of the event.
     pub fn end(&self) -> u64 {

@@ -156,11 +156,26 @@ pub enum How {
         service: &'static str,
         /// What goes on the stack, first argument first.
         params: &'static [Param],
+        /// What it gives back in EAX.
+        gives: Gives,
     },
     /// The thread executes a piece of the program, by its symbol.
     Program(&'static str),
     /// The recorder does it; see the verb's doc.
     Recorder(Deed),
+}
+
+/// What a call gives back in EAX.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gives {
+    /// Nothing.
+    Nothing,
+    /// An NTSTATUS.
+    Status,
+    /// A number, by its name in the outcome.
+    Number(&'static str),
+    /// A BOOL; when it is FALSE the TEB's LastErrorValue says why.
+    Bool,
 }
 
 /// What the recorder does itself.
@@ -202,6 +217,8 @@ pub enum Param {
     Array(&'static str),
     /// Pointer to a doubleword that the call fills, shown in the outcome under this name.
     Out(&'static str),
+    /// Pointer to a doubleword that the call fills with what is a place or a small number.
+    OutWord(&'static str),
     /// Pointer to a handle that the call fills: what `name =` binds.
     OutHandle,
     /// A fixed value.

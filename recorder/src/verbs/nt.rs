@@ -1,7 +1,7 @@
 //! What threads call: system services and Win32-level functions.
 
 use super::choices::*;
-use super::{Argument, Binds, By, Default, Default::*, How, Kind, Param, Param::*, Verb};
+use super::{Argument, Binds, By, Default, Default::*, Gives, How, Kind, Param, Param::*, Verb};
 use contract::ObjectKind;
 
 const fn arg(key: &'static str, kind: Kind, default: Default, doc: &'static str) -> Argument {
@@ -28,7 +28,19 @@ const fn call(
     params: &'static [Param],
     binds: Binds,
 ) -> Verb {
-    Verb { name, doc, by: By::Thread, args, binds, how: How::Call { service: name, params } }
+    gives(Gives::Status, name, doc, args, params, binds)
+}
+
+/// The same, with something else than a status in EAX.
+const fn gives(
+    gives: Gives,
+    name: &'static str,
+    doc: &'static str,
+    args: &'static [Argument],
+    params: &'static [Param],
+    binds: Binds,
+) -> Verb {
+    Verb { name, doc, by: By::Thread, args, binds, how: How::Call { service: name, params, gives } }
 }
 
 const NOTHING: Binds = Binds::Nothing;
@@ -280,6 +292,13 @@ pub(super) static VERBS: &[Verb] = &[
         NOTHING,
     ),
     call(
+        "NtRegisterThreadTerminatePort",
+        "Asks for a message to a port when the caller ends.",
+        &[arg("port", Kind::Handle, Required, "the port")],
+        &[Arg("port")],
+        NOTHING,
+    ),
+    call(
         "NtReleaseMutant",
         "Gives up a mutant once.",
         &[arg("mutant", Kind::Handle, Required, "the mutant")],
@@ -309,6 +328,13 @@ pub(super) static VERBS: &[Verb] = &[
         &[arg("event", Kind::Handle, Required, "the event")],
         &[Arg("event"), Out("previous")],
         PREVIOUS,
+    ),
+    call(
+        "NtReadVirtualMemory",
+        "Reads a doubleword of a process's memory.",
+        &[PROCESS, arg("base", Kind::Address, Required, "where")],
+        &[Arg("process"), Arg("base"), OutWord("value"), Const(4), Scratch(4)],
+        NOTHING,
     ),
     call("NtResumeProcess", "Resumes every thread of a process.", &[PROCESS], &[Arg("process")], NOTHING),
     call(
@@ -368,6 +394,18 @@ pub(super) static VERBS: &[Verb] = &[
         &[Arg("thread"), Set],
         NOTHING,
     ),
+    call(
+        "NtSignalAndWaitForSingleObject",
+        "Signals an event, mutant or semaphore and waits for another object.",
+        &[
+            arg("signal", Kind::Handle, Required, "what is signaled"),
+            arg("wait", Kind::Handle, Required, "what is waited for"),
+            ALERTABLE,
+            TIMEOUT,
+        ],
+        &[Arg("signal"), Arg("wait"), Arg("alertable"), Time("timeout")],
+        NOTHING,
+    ),
     call("NtSuspendProcess", "Suspends every thread of a process.", &[PROCESS], &[Arg("process")], NOTHING),
     call(
         "NtSuspendThread",
@@ -413,6 +451,30 @@ pub(super) static VERBS: &[Verb] = &[
         NOTHING,
     ),
     call("NtYieldExecution", "Gives the processor to another thread that is ready.", &[], &[], NOTHING),
+    gives(
+        Gives::Number("value"),
+        "SleepEx",
+        "Sleeps, as Win32 does.",
+        &[arg("milliseconds", Kind::Number, Required, "how long; 0xFFFFFFFF for ever"), ALERTABLE],
+        &[Arg("milliseconds"), Arg("alertable")],
+        NOTHING,
+    ),
+    gives(
+        Gives::Bool,
+        "TerminateProcess",
+        "Ends a process, as Win32 does.",
+        &[PROCESS, STATUS],
+        &[Arg("process"), Arg("status")],
+        NOTHING,
+    ),
+    gives(
+        Gives::Bool,
+        "TerminateThread",
+        "Ends a thread, as Win32 does.",
+        &[THREAD, STATUS],
+        &[Arg("thread"), Arg("status")],
+        NOTHING,
+    ),
 ];
 
 const PROCESS_ID: Argument =

@@ -1,23 +1,23 @@
 //! `tandem coverage`: the numbered rules of the behaviour sheets, and the cases that cover each.
 
-use super::{FINE, Format, UNEXPECTED, messages::Messages};
+use super::{FINE, Listing, UNEXPECTED, messages::Messages};
 use crate::corpus;
 use crate::coverage::{Covered, Rule, coverage};
 use std::path::Path;
 
-pub(super) fn run(here: &Path, format: Format, messages: &mut Messages) -> anyhow::Result<u8> {
+pub(super) fn run(here: &Path, format: Listing, messages: &mut Messages) -> anyhow::Result<u8> {
     let told = coverage(&corpus::top(here)?)?;
     for covered in &told.sheets {
         for rule in &covered.rules {
             messages.line(&match format {
-                Format::Text => line(rule),
-                Format::Json => serde_json::to_string(rule)?,
+                Listing::Text => line(rule),
+                Listing::Json => serde_json::to_string(rule)?,
             })?;
         }
         let closing = closing(covered);
         match format {
-            Format::Text => messages.line(&format!("{closing}\n"))?,
-            Format::Json => messages.note(&format!("{closing}\n"))?,
+            Listing::Text => messages.line(&format!("{closing}\n"))?,
+            Listing::Json => messages.note(&format!("{closing}\n"))?,
         }
     }
     for wrong in &told.wrong {

@@ -200,35 +200,46 @@ pub fn rows(names: &Names, calls: &[Call]) -> Vec<Row> {
     fold(rows)
 }
 
-/// Folds groups of rows that follow themselves. A group begins at a depth and lasts while it is deeper.
+/// A sequence of this many calls that repeats itself is noticed.
+const PERIOD: usize = 8;
+
+/// Folds calls that are made again at once with all that they called, alone or several in a sequence.
 fn fold(rows: Vec<Row>) -> Vec<Row> {
-    let end = |from: usize| {
-        let deeper = |row: &&Row| row.thread.is_none() && row.depth > rows[from].depth;
-        from + 1 + rows[from + 1..].iter().take_while(deeper).count()
+    // A group is a call with all that it called: a row, and those behind it that are deeper.
+    let mut groups: Vec<&[Row]> = Vec::new();
+    let mut at = 0;
+    while at < rows.len() {
+        let deeper = |row: &&Row| row.thread.is_none() && row.depth > rows[at].depth;
+        let inside = rows[at + 1..].iter().take_while(deeper).count();
+        let to = if rows[at].thread.is_some() { at + 1 } else { at + 1 + inside };
+        groups.push(&rows[at..to]);
+        at = to;
+    }
+    let alike = |a: &[Row], b: &[Row]| {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a.depth, &a.text) == (b.depth, &b.text))
     };
-    let same = |a: &[Row], b: &[Row]| {
-        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.depth == b.depth && a.text == b.text)
+    let same = |a: usize, b: usize, period: usize| {
+        b + period <= groups.len()
+            && (0..period).all(|n| groups[a + n][0].thread.is_none() && alike(groups[a + n], groups[b + n]))
     };
     let mut folded = Vec::new();
     let mut at = 0;
-    while at < rows.len() {
-        if rows[at].thread.is_some() {
-            folded.push(rows[at].clone());
-            at += 1;
-            continue;
+    while at < groups.len() {
+        let times = |period: usize| (1..).take_while(|n| same(at, at + n * period, period)).count() + 1;
+        let best = (1..=PERIOD).map(|period| (period, times(period))).filter(|(_, times)| *times > 1);
+        // What folds most; of equals the shortest sequence.
+        let (period, times) =
+            best.max_by_key(|(period, times)| (period * (times - 1), PERIOD - period)).unwrap_or((1, 1));
+        for (index, group) in groups[at..at + period].iter().enumerate() {
+            let once = if period == 1 { times } else { 1 };
+            folded.push(Row { times: if index == 0 { once } else { 1 }, ..group[0].clone() });
+            folded.extend(fold(group[1..].to_vec()));
         }
-        let to = end(at);
-        let mut next = to;
-        let mut times = 1;
-        while next < rows.len() && rows[next].thread.is_none() && same(&rows[at..to], &rows[next..end(next)])
-        {
-            next = end(next);
-            times += 1;
+        if period > 1 {
+            let (depth, text) = (groups[at][0].depth, format!("… these {period} again, {} times", times - 1));
+            folded.push(Row { thread: None, depth, key: text.clone(), text, times: 1, call: None });
         }
-        folded.push(Row { times, ..rows[at].clone() });
-        // What a repeated call called may repeat itself as well.
-        folded.extend(fold(rows[at + 1..to].to_vec()));
-        at = next;
+        at += period * times;
     }
     folded
 }
@@ -248,6 +259,14 @@ mod tests {
         let folded: Vec<_> = fold(rows).into_iter().map(|row| (row.depth, row.text, row.times)).collect();
         let expected = [(0, "a", 2), (1, "b", 2), (0, "c", 1)];
         assert_eq!(folded, expected.map(|(depth, text, times)| (depth, text.to_owned(), times)));
+    }
+
+    #[test]
+    fn a_sequence_that_repeats_itself_is_told_once() {
+        let once = [row(0, "a"), row(1, "x"), row(0, "b")];
+        let rows = [&once[..], &once, &once, &[row(0, "c")]].concat();
+        let texts: Vec<_> = fold(rows).into_iter().map(|row| row.text).collect();
+        assert_eq!(texts, ["a", "x", "b", "… these 2 again, 2 times", "c"]);
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl<'a> Walk<'a> {
         let (esp, mut slots) = (lowest.min(from.esp), Vec::new());
         let top = if self.ring == 0 { self.thread.stack.1.0 } else { self.user_top(esp) };
         let links = self.links(from.ebp, esp, top);
-        let mut frames = self.innermost(&from);
+        let mut frames = self.innermost(&from, esp, &mut slots);
         let mut low = esp;
         for (index, link) in links.iter().enumerate() {
             if let Some((_, _, layout)) = self.structures.iter().find(|(at, ..)| at == link) {
@@ -159,9 +159,22 @@ impl<'a> Walk<'a> {
     }
 
     /// What the thread itself executes, if that has no frame of its own yet.
-    fn innermost(&self, from: &contract::Resume) -> Vec<StackFrame> {
+    fn innermost(
+        &self,
+        from: &contract::Resume,
+        esp: u32,
+        slots: &mut Vec<(u32, String)>,
+    ) -> Vec<StackFrame> {
         if self.at_stage(from.eip).is_some() {
             return Vec::new();
+        }
+        // A native routine that is about to be entered finds its arguments above its return address.
+        if let Some((info, _)) = self.names.kernel().image().routine(Va(from.eip)) {
+            slots.push((esp, "return address".to_owned()));
+            let bare = RoutineInfo { locals: 0, ..info };
+            self.name_native(&bare, esp.wrapping_sub(4), slots);
+            let title = self.title(&bare, esp.wrapping_sub(4));
+            return vec![StackFrame { eip: from.eip, ebp: from.ebp, title }];
         }
         let title = super::symbol(self.names.kernel(), Va(from.eip));
         vec![StackFrame { eip: from.eip, ebp: from.ebp, title }]

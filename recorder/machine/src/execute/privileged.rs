@@ -64,7 +64,7 @@ impl Machine {
         match index {
             0 => self.set_cr0(value)?,
             2 => self.cpu.cr2 = value,
-            3 => self.cpu.cr3 = value & 0xFFFF_F018,
+            3 => self.cpu.cr3 = value,
             _ => {
                 let of_pentium_iii = match self.cpu.model {
                     Model::PentiumIii => PGE | OSFXSR | OSXMMEXCPT,

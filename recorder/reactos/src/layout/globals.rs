@@ -68,6 +68,8 @@ guest_struct! {
         0x554 driver_apc_contexts: u32,
         /// The test driver's own: normal APCs between their kernel routine and their normal routine.
         0x558 driver_fired: in ListEntry,
+        /// What CSRSS knows of processes.
+        0x560 csr_processes: in ListEntry,
     }
 }
 

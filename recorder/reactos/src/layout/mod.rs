@@ -5,6 +5,7 @@ mod globals;
 mod object;
 #[cfg(test)]
 mod pins;
+mod port;
 mod process;
 mod thread;
 mod trap;
@@ -12,6 +13,7 @@ mod trap;
 pub(crate) use dispatcher::*;
 pub(crate) use globals::*;
 pub(crate) use object::*;
+pub(crate) use port::*;
 pub(crate) use process::*;
 pub(crate) use thread::*;
 pub(crate) use trap::*;
@@ -124,6 +126,8 @@ pub(crate) mod reason {
     pub(crate) const EXECUTIVE: u32 = 0;
     pub(crate) const DELAY: u32 = 4;
     pub(crate) const USER_REQUEST: u32 = 6;
+    pub(crate) const LPC_RECEIVE: u32 = 16;
+    pub(crate) const LPC_REPLY: u32 = 17;
 }
 
 /// ThreadQuantum of every process (1.7): two ticks of three units.
@@ -163,4 +167,6 @@ layouts! {
     "DISPATCHER_HEADER" Header, "KMUTANT" KMutant, "KSEMAPHORE" KSemaphore, "FAST_MUTEX" FastMutex,
     "OBJECT_HEADER" ObjectHeader, "CID_OBJECT" CidObject, "HANDLE_BLOCK" HandleBlock, "TEB" Teb,
     "PEB" Peb, "POOL_HEADER" PoolHeader, "GLOBALS" Globals, "KTSS" Ktss, "KUSER_SHARED_DATA" SharedData,
+    "PEB_LDR_DATA" PebLdrData, "LDR_MODULE" LdrModule, "RTL_CRITICAL_SECTION" CriticalSection,
+    "PORT" KPort, "LPC_MESSAGE" LpcMessage, "CSRSS_PROCESS_DATA" CsrProcessData,
 }

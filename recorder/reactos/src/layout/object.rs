@@ -35,12 +35,13 @@ pub(crate) enum Type {
     Mutant,
     Semaphore,
     Section,
+    Port,
 }
 
 impl Type {
     /// Every type, in the order of the table.
-    pub(crate) const ALL: [Type; 6] =
-        [Type::Process, Type::Thread, Type::Event, Type::Mutant, Type::Semaphore, Type::Section];
+    pub(crate) const ALL: [Type; 7] =
+        [Type::Process, Type::Thread, Type::Event, Type::Mutant, Type::Semaphore, Type::Section, Type::Port];
 
     /// The pool tag of its objects: 2.15's for processes, threads and mutants, else ours.
     pub(crate) const fn tag(self) -> u32 {
@@ -51,6 +52,7 @@ impl Type {
             Type::Mutant => *b"MTNT",
             Type::Semaphore => *b"SEMA",
             Type::Section => *b"SECT",
+            Type::Port => *b"PORT",
         })
     }
 
@@ -63,6 +65,7 @@ impl Type {
             Type::Mutant => "mutants",
             Type::Semaphore => "semaphores",
             Type::Section => "sections",
+            Type::Port => "ports",
         }
     }
 }

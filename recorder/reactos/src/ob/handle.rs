@@ -1,6 +1,6 @@
 //! Handle tables (reactos.md 11.1, 11.3, 4.8).
 
-use crate::{ReactOs, ex::pool, ke, layout::*, ob, ob::object};
+use crate::{ReactOs, ex::pool, ke, layout::*, lpc, ob, ob::object, user};
 use contract::{Flow, Frame, Status};
 use guest::{ListEntry, Pointer, Read, Va, Write};
 use machine::{Fault, Machine};
@@ -110,6 +110,9 @@ pub(crate) fn remove(m: &mut Machine, process: EProcess, slot: HandleEntry) -> R
         }
         link = m.get(link.flink())?;
     }
+    if object::type_of(m, body)? == Some(Type::Port) {
+        lpc::close(m, body, count - 1)?;
+    }
     ob::dereference(m, body)
 }
 
@@ -194,11 +197,20 @@ pub(crate) fn close(m: &mut Machine, process: EProcess, value: u32) -> R<Status>
     Ok(Status::SUCCESS)
 }
 
-/// NtClose(Handle). No process has an exception port here, so nothing is raised in user mode.
+/// NtClose(Handle). On any failure a process with an exception port gets an exception: the status is left
+/// in the TEB, and the thread goes on in KiRaiseUserExceptionDispatcher.
 pub(crate) fn nt_close(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
     let value = f.arg(0)?;
     let process = ke::process(f.m)?;
-    Ok(Flow::Return(close(f.m, process, value)?.0))
+    let status = close(f.m, process, value)?;
+    if !status.is_success() && !f.m.get(process.exception_port())?.is_null() {
+        // KeRaiseUserException.
+        let tcb = ke::current(f.m)?.tcb();
+        let (teb, frame) = (Teb(f.m.get(tcb.teb())?), TrapFrame(f.m.get(tcb.trap_frame())?));
+        f.m.set(teb.exception_code(), status.0)?;
+        f.m.set(frame.eip(), user::Us::KiRaiseUserExceptionDispatcher.at().0)?;
+    }
+    Ok(Flow::Return(status.0))
 }
 
 /// ObCloseAllHandles(Process).

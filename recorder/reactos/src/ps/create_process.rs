@@ -1,9 +1,9 @@
 //! NtCreateProcess (reactos.md 3.4, 3.5).
 //!
-//! Left to the implementer and left out here: LPC ports, tokens, NLS tables, and attaching to the new
-//! process (its memory is written from where the creator is).
+//! Left to the implementer and left out here: tokens, NLS tables, and attaching to the new process (its
+//! memory is written from where the creator is).
 
-use crate::{ReactOs, ex::fastmutex, ke, layout::*, mm::space, ob, routines::Ke};
+use crate::{ReactOs, dbgk, ex::fastmutex, ke, layout::*, mm::space, ob, routines::Ke};
 use contract::{Flow, Frame, Status, program};
 use guest::{Pointer, Read, Va, Write};
 use machine::{Fault, Machine, PAGE, Pa};
@@ -172,6 +172,20 @@ pub(crate) fn nt_create_process(_: &ReactOs, f: &mut Frame) -> Result<Flow, Faul
     };
     f.m.store(place, handle)?;
     initialize(f.m, process, Some(parent))?;
+    // Row 10.
+    for (index, slot) in [(6, process.debug_port()), (7, process.exception_port())] {
+        let port = f.arg(index)?;
+        match dbgk::reference_port(f, port)? {
+            Ok(port) => f.m.set(slot, port)?,
+            Err(status) => {
+                ob::dereference(f.m, process.0)?;
+                ob::dereference(f.m, parent.0)?;
+                ob::handle::close(f.m, own, handle)?;
+                f.m.store(place, 0u32)?;
+                return Ok(Flow::Return(status.0));
+            }
+        }
+    }
     // Row 12 comes before anything that depends on it; its failure leaves the handle open.
     let mut status = Status::SUCCESS;
     if section != 0 {

@@ -176,7 +176,8 @@ fn teb_made(f: &mut Frame, last: bool) -> Result<Flow, Fault> {
     f.call(Ke::DbgkCreateThread.at(), &[eip], REPORTED)
 }
 
-fn store_client(m: &mut Machine, thread: EThread, client: Va) -> R<()> {
+/// Stores a CLIENT_ID.
+pub(crate) fn store_client(m: &mut Machine, thread: EThread, client: Va) -> R<()> {
     let (process, id) = (m.get(thread.unique_process())?, m.get(thread.unique_thread())?);
     m.store(client, process)?;
     m.store(client.add(4), id)

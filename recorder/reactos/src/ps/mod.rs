@@ -12,6 +12,7 @@ pub(crate) mod query;
 pub(crate) mod reaper;
 pub(crate) mod start;
 pub(crate) mod suspend;
+pub(crate) mod system;
 pub(crate) mod teb;
 pub(crate) mod terminate;
 pub(crate) mod thread;

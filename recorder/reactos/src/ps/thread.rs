@@ -62,7 +62,8 @@ pub(crate) fn ps_initialize_thread(kernel: &ReactOs, f: &mut Frame) -> Result<Fl
     if f.stage != 0 {
         return Ok(Flow::Return(Status::SUCCESS.0));
     }
-    let (process, thread_at, handle_at) = (f.arg_ptr::<EProcess>(0)?, Va(f.arg(1)?), Va(f.arg(2)?));
+    let (process, thread_at, handle_at) = (Va(f.arg(0)?), Va(f.arg(1)?), Va(f.arg(2)?));
+    let process = if process.is_null() { f.m.get(G.system_process())? } else { EProcess(process) };
     let (access, attributes) = (f.arg(3)?, Va(f.arg(4)?));
     let last = kernel.variant.creation() == Creation::HandleLast;
     if last && !attributes.is_null() && ke::previous_mode(f.m)? == USER_MODE {

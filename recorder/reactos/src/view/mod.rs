@@ -33,6 +33,7 @@ fn kind_of(m: &Machine, body: Va) -> Option<ObjectKind> {
         Type::Mutant => ObjectKind::Mutant,
         Type::Semaphore => ObjectKind::Semaphore,
         Type::Section => ObjectKind::Section,
+        Type::Port => ObjectKind::Port,
     })
 }
 
@@ -198,7 +199,7 @@ fn other(m: &Machine, object: &Named, named: &[Named]) -> ObjectView {
                 None if p.get(KMutant(body).abandoned()).ok()? != 0 => "abandoned".to_owned(),
                 None => "signaled".to_owned(),
             },
-            ObjectKind::Section => "exists".to_owned(),
+            ObjectKind::Section | ObjectKind::Port => "exists".to_owned(),
             _ if signal > 0 => "signaled".to_owned(),
             _ => "not signaled".to_owned(),
         })
