@@ -308,6 +308,10 @@ pub(crate) enum FpuOp {
     IncrementTop,
     DecrementTop,
     Nop,
+    /// FNENI, FNDISI and FNSETPM, which do nothing since the 387, without waiting.
+    OldNop,
+    /// FSTPNCE.
+    StoreAnything(u8),
     Arithmetic {
         kind: Arithmetic,
         to: u8,

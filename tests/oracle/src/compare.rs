@@ -1,6 +1,6 @@
 //! Comparing what two judges say of one instruction.
 
-use crate::{Bytes, Case, End, State, Undefined, X87};
+use crate::{Bytes, Case, End, SYSTEM, State, Undefined, X87};
 use iced_x86::Mnemonic;
 
 /// The names of the general registers, by their encodings.
@@ -60,17 +60,27 @@ fn fetched(end: End) -> End {
     }
 }
 
-/// Why a disagreement about the end is none, where the manuals leave it to the processor.
-pub fn explained(judge: End, machine: End, mnemonic: Mnemonic, case: &Case) -> Option<&'static str> {
+/// Why a disagreement is none, where the manuals leave it to the processor.
+pub fn explained(
+    judge: &(State, End),
+    machine: &(State, End),
+    mnemonic: Mnemonic,
+    case: &Case,
+) -> Option<&'static str> {
     let vector = |end| match end {
         End::Done => None,
         End::Fault { vector, .. } => Some(vector),
     };
-    if fetched(judge) == machine {
-        return None;
+    if let End::Fault { vector: 14, address: SYSTEM.., .. } = machine.1 {
+        return Some("the machine's own tables lie there");
+    }
+    if fetched(judge.1) == machine.1 {
+        let partial = makes_several_accesses(mnemonic) && machine.1 != End::Done;
+        return (partial && differs_by_parts(&judge.0, &machine.0, mnemonic))
+            .then_some("AMD's processors keep some of several accesses when a later one faults");
     }
     let several = |vector| matches!(vector, Some(10..=14 | 17));
-    match (vector(judge), vector(machine)) {
+    match (vector(judge.1), vector(machine.1)) {
         (Some(17), Some(14)) => Some("AMD's processors check alignment before the page, others after it"),
         (judge, machine) if several(judge) && several(machine) && makes_several_accesses(mnemonic) => {
             Some("which of several accesses faults first is the processor's choice")
@@ -78,8 +88,25 @@ pub fn explained(judge: End, machine: End, mnemonic: Mnemonic, case: &Case) -> O
         (Some(13), None) if is_port_string(mnemonic) && case.start.regs[1] & 0xFFFF == 0 => {
             Some("AMD's processors check the port even if there is nothing to repeat")
         }
+        (judge, Some(6)) if several(judge) && case.code[..case.len.min(case.code.len())].contains(&0xF0) => {
+            Some("AMD's processors read the operand before they refuse LOCK")
+        }
+        (Some(6), Some(14)) if mnemonic == Mnemonic::Ud0 => {
+            Some("AMD's processors fetch no operand of UD0, Intel's newer ones do")
+        }
         _ => None,
     }
+}
+
+/// Whether the two are alike but for memory and, after POPA, the registers.
+fn differs_by_parts(judge: &State, machine: &State, mnemonic: Mnemonic) -> bool {
+    let mut alike = machine.clone();
+    alike.bytes = judge.bytes.clone();
+    if matches!(mnemonic, Mnemonic::Popa | Mnemonic::Popad) {
+        alike.regs = judge.regs;
+    }
+    alike.x87 = judge.x87.clone();
+    *judge != *machine && alike == *judge
 }
 
 fn is_port_string(mnemonic: Mnemonic) -> bool {

@@ -4,8 +4,8 @@
 //! SDM and the AMD APM, volume 3; for counts of shifts, which that table does not know, the entries of
 //! RCL/RCR/ROL/ROR, SAL/SAR/SHL/SHR, SHLD and SHRD in the SDM, volume 2.
 
-use crate::Case;
-use iced_x86::{Instruction, Mnemonic, OpKind, RflagsBits};
+use crate::{Bytes, Case, entry};
+use iced_x86::{Instruction, Mnemonic, OpKind, Register, RflagsBits};
 
 /// What is left out of a comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +38,39 @@ pub fn undefined(instruction: &Instruction, case: &Case) -> Undefined {
     let bits = instruction.rflags_undefined();
     let flags = table.iter().filter(|(bit, _)| bits & bit != 0).fold(0, |mask, (_, flag)| mask | flag);
     let (flags, result) = counted(instruction, case).unwrap_or((flags, false));
-    Undefined { flags, status: 0, result, bytes: Vec::new() }
+    Undefined { flags, status: 0, result, bytes: images(instruction, case) }
+}
+
+/// Of FXSAVE's image: the last instruction and operand, which AMD's processors keep only for an
+/// exception that is not masked; MXCSR's mask, which is the model's; and from byte 160 on what belongs
+/// to registers that the machine does not have (AMD APM, volume 2, section 11.4).
+fn images(instruction: &Instruction, case: &Case) -> Vec<(usize, usize)> {
+    if instruction.mnemonic() != Mnemonic::Fxsave {
+        return Vec::new();
+    }
+    let Some(operand) = operand(instruction, case) else { return Vec::new() };
+    [(6, 18), (28, 4), (160, 352)]
+        .into_iter()
+        .flat_map(|(from, len)| (from..from + len).filter_map(|at| Bytes::index(operand.wrapping_add(at))))
+        .map(|index| (index, 1))
+        .collect()
+}
+
+/// The linear address of an instruction's operand in memory.
+fn operand(instruction: &Instruction, case: &Case) -> Option<u32> {
+    let n = (0..instruction.op_count()).find(|n| instruction.op_kind(*n) == OpKind::Memory)?;
+    let value = |register: Register| match register {
+        Register::None => Some(0),
+        _ if register.is_segment_register() => {
+            let selector = case.start.selectors[register.number()];
+            Some(entry(selector).map_or(0, |entry| entry.base).into())
+        }
+        _ => {
+            let whole = case.start.regs[register.full_register32().number()];
+            Some(if register.size() == 2 { u64::from(whole as u16) } else { whole.into() })
+        }
+    };
+    instruction.virtual_address(n, 0, |register, _, _| value(register)).map(|at| at as u32)
 }
 
 /// Shifts and rotations: the undefined flags, and whether the result is undefined.

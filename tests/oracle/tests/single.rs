@@ -49,7 +49,7 @@ mod judged {
             let real = self.real.step(case).unwrap_or_else(|why| panic!("{why}\n{}", show(case)));
             let wide = entry(case.start.selectors[1]).is_none_or(|entry| entry.wide);
             let instruction = decode(&case.code, wide);
-            if let Some(why) = explained(real.1, machine.1, instruction.mnemonic(), case) {
+            if let Some(why) = explained(&real, &machine, instruction.mnemonic(), case) {
                 return Err(why.to_owned());
             }
             let undefined = undefined(&instruction, case);

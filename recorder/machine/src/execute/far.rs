@@ -28,13 +28,10 @@ impl Machine {
         width: Width,
         address: &crate::op::Address,
     ) -> Result<(u16, u32), Trap> {
-        let len = width.bytes() as usize;
-        let span = self.operand(address, width.bytes() + 2, Access::Read)?;
-        let mut raw = [0; 6];
-        self.get_bytes(span, &mut raw[..len + 2]);
-        let mut offset = [0; 4];
-        offset[..len].copy_from_slice(&raw[..len]);
-        Ok((u16::from_le_bytes([raw[len], raw[len + 1]]), u32::from_le_bytes(offset)))
+        let at = self.offset(address);
+        let offset = self.load(address.seg, at, width)?;
+        let selector = self.load(address.seg, at.wrapping_add(width.bytes()), Width::Word)?;
+        Ok((selector as u16, offset))
     }
 
     /// Checks a far jump's or call's destination.

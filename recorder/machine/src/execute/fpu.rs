@@ -44,6 +44,7 @@ impl Machine {
         let waits = !matches!(
             op,
             Init | ClearExceptions
+                | OldNop
                 | StoreControl(_)
                 | StoreStatus(_)
                 | StoreEnvironment { .. }
@@ -64,7 +65,7 @@ impl Machine {
 
     fn fpu_state(&mut self, op: &FpuOp, opcode: u16) -> Done {
         match op {
-            FpuOp::Wait | FpuOp::Nop => {}
+            FpuOp::Wait | FpuOp::Nop | FpuOp::OldNop => {}
             FpuOp::Init => self.cpu.fpu.initialise(),
             FpuOp::ClearExceptions => self.cpu.fpu.clear_exceptions(),
             FpuOp::StoreControl(to) => self.store_fpu(to, &self.cpu.fpu.control.to_le_bytes())?,
@@ -222,6 +223,7 @@ impl Machine {
             FpuOp::LoadConstant(constant) => fpu.load_constant(*constant),
             FpuOp::LoadRegister(i) => fpu.load_register(*i),
             FpuOp::StoreRegister { to, pop } => fpu.store_register(*to, *pop),
+            FpuOp::StoreAnything(to) => fpu.store_anything(*to),
             FpuOp::Exchange(i) => fpu.exchange(*i),
             FpuOp::Free { i, pop } => fpu.release(*i, *pop),
             FpuOp::Sign { change } => fpu.sign(*change),
@@ -276,11 +278,16 @@ impl Machine {
         let number = if empty { Extended::INDEFINITE } else { self.cpu.fpu.st(0) };
         let (raw, exceptions) = image(number, control);
         let exceptions = if empty { INVALID | STACK } else { exceptions };
+        let stopping = exceptions & (INVALID | OVERFLOW | UNDERFLOW) & !control;
         self.cpu.fpu.status &= !ROUNDED_UP;
-        self.cpu.fpu.except(exceptions);
-        // An inexact result is stored even if that is reported; the others are not.
-        let stopped = exceptions & (INVALID | OVERFLOW | UNDERFLOW) & !control != 0;
-        if !stopped {
+        // An inexact result is stored even if that is reported; the others are not, and what would
+        // have been rounded is not told of.
+        self.cpu.fpu.except(if stopping == 0 {
+            exceptions
+        } else {
+            stopping | exceptions & (INVALID | STACK)
+        });
+        if stopping == 0 {
             self.put_bytes(span, &raw[..len]);
             if pop {
                 self.cpu.fpu.pop();

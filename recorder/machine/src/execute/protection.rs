@@ -101,7 +101,7 @@ impl Machine {
         let answer = found.and_then(|descriptor| match ask {
             Ask::Rights(width, reg) => {
                 let known = matches!(descriptor.system(), None | Some(1..=5 | 9 | 0xB | 0xC));
-                let rights = (descriptor.raw >> 32) as u32 & 0xF0_FF00;
+                let rights = (descriptor.raw >> 32) as u32 & 0xFF_FF00;
                 known.then_some(Some((width, reg, rights)))
             }
             Ask::Limit(width, reg) => {

@@ -5,35 +5,43 @@ use super::arithmetic::{Outcome, refused};
 use super::exception::{DENORMAL, INVALID};
 use super::round::{Exact, round};
 
-/// The quotient's low bits; none while the remainder is only a partial one.
-pub(crate) type Quotient = Option<u64>;
+/// What is known of the quotient.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Quotient {
+    /// Nothing was divided.
+    Nothing,
+    /// The remainder is only a partial one.
+    Partial,
+    /// The low 64 bits.
+    Bits(u64),
+}
 
 /// The remainder of `a / b`, the quotient cut off or (FPREM1) rounded to the nearest. Gives also the
 /// quotient's low bits.
 pub(crate) fn remainder(a: Extended, b: Extended, nearest: bool, control: u16) -> (Outcome, Quotient) {
     if let Some(outcome) = refused(a, b) {
-        return (outcome, Some(0));
+        return (outcome, Quotient::Nothing);
     }
     if a.is_infinite() || b.is_zero() {
-        return ((Extended::INDEFINITE, INVALID), Some(0));
+        return ((Extended::INDEFINITE, INVALID), Quotient::Nothing);
     }
     let denormal = if a.is_denormal() || b.is_denormal() { DENORMAL } else { 0 };
     if a.is_zero() || b.is_infinite() {
         let (value, exceptions) = if a.is_zero() { (a, 0) } else { exact(a, a.normalised(), control) };
-        return ((value, exceptions | denormal), Some(0));
+        return ((value, exceptions | denormal), Quotient::Bits(0));
     }
     let ((a_exponent, a_mantissa), (b_exponent, b_mantissa)) = (a.normalised(), b.normalised());
     let distance = a_exponent - b_exponent;
     if distance < -1 || distance < 0 && !nearest {
         let (value, exceptions) = exact(a, (a_exponent, a_mantissa), control);
-        return ((value, exceptions | denormal), Some(0));
+        return ((value, exceptions | denormal), Quotient::Bits(0));
     }
     if distance >= 64 {
         // As many bits of the quotient as are multiples of 32 away from the end.
         let bits = 32 + distance % 32;
         let (rest, _) = divide(a_mantissa, b_mantissa, bits);
         let (value, exceptions) = rounded(a.negative, rest, b_exponent + distance - bits, control);
-        return ((value, exceptions | denormal), None);
+        return ((value, exceptions | denormal), Quotient::Partial);
     }
     let (mut rest, mut quotient) = match distance {
         -1 => (u128::from(a_mantissa), 0),
@@ -52,10 +60,10 @@ pub(crate) fn remainder(a: Extended, b: Extended, nearest: bool, control: u16) -
         negative = !negative;
     }
     if rest == 0 {
-        return ((Extended::zero(a.negative), denormal), Some(quotient));
+        return ((Extended::zero(a.negative), denormal), Quotient::Bits(quotient));
     }
     let (value, exceptions) = rounded(negative, rest, b_exponent - 1, control);
-    ((value, exceptions | denormal), Some(quotient))
+    ((value, exceptions | denormal), Quotient::Bits(quotient))
 }
 
 /// Long division of `a * 2^bits` by `b`: the remainder and the quotient's low 64 bits.

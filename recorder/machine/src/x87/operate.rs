@@ -8,7 +8,8 @@
 use super::Fpu;
 use crate::float::arithmetic::{self, Binary, Operand, Outcome};
 use crate::float::exception::{DENORMAL, INVALID, ROUNDED_UP, STACK, ZERO_DIVIDE};
-use crate::float::{Extended, integer, remainder};
+use crate::float::remainder::{Quotient, remainder};
+use crate::float::{Extended, integer};
 use crate::op::{Arithmetic, Constant};
 use std::cmp::Ordering;
 
@@ -149,15 +150,18 @@ impl Fpu {
             }
             return;
         }
-        let (outcome, quotient) = remainder::remainder(self.st(0), self.st(1), nearest, self.control);
+        let (outcome, quotient) = remainder(self.st(0), self.st(1), nearest, self.control);
         if !self.goes_on(outcome.1) {
             return;
         }
         self.set_st(0, outcome.0);
-        self.status &= !(C0 | C2 | C3 | ROUNDED_UP);
+        if quotient != Quotient::Nothing {
+            self.status &= !(C0 | C3 | ROUNDED_UP);
+        }
         self.status |= match quotient {
-            None => C2,
-            Some(quotient) => {
+            Quotient::Nothing => 0,
+            Quotient::Partial => C2,
+            Quotient::Bits(quotient) => {
                 let bit = |n: u32, flag: u16| if quotient >> n & 1 != 0 { flag } else { 0 };
                 bit(2, C0) | bit(1, C3) | bit(0, ROUNDED_UP)
             }
@@ -274,9 +278,11 @@ impl Fpu {
             return self.push(operand.number);
         }
         let number = operand.number;
-        let invalid = if number.is_signalling() { INVALID } else { 0 };
-        let denormal = if operand.denormal { DENORMAL } else { 0 };
-        if self.goes_on(invalid | denormal) {
+        if operand.denormal {
+            // Nothing stops it: as a number of 80 bits it is normal.
+            self.except(DENORMAL);
+        }
+        if !number.is_signalling() || self.goes_on(INVALID) {
             self.push(number.quieted());
         }
     }
@@ -321,6 +327,13 @@ impl Fpu {
         if pop {
             self.pop();
         }
+    }
+
+    /// FSTPNCE, which takes no notice of an empty ST(0).
+    pub(crate) fn store_anything(&mut self, to: u8) {
+        self.begin();
+        self.set_st(to, self.st(0));
+        self.pop();
     }
 
     /// FXCH.
