@@ -14,4 +14,4 @@ mod change;
 mod comparison;
 mod text;
 
-pub use comparison::{ComparedEvent, Comparison, Difference, Side};
+pub use comparison::{ComparedEvent, Comparison, Difference, LeftBehind, Side};

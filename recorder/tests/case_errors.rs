@@ -118,7 +118,7 @@ error: `NtTerminateThread` needs `thread=`
  --> corpus/topic/name.case:4:6
   |
 4 | main NtTerminateThread status=1
-  |      ^^^^^^^^^^^^^^^^^ the thread: a name, self, thread, NULL, bad or a number",
+  |      ^^^^^^^^^^^^^^^^^ the thread: a name, self, thread, NULL, bad or a number; h+3",
     );
     check(
         &format!("{scene}main NtTerminateThread thread=thread status=STATUS_SUCESS\n"),
@@ -177,6 +177,54 @@ error: there is no kind of fault `reed`
   |                 ^^^^ did you mean `read`?
   |
   = help: there is read, write, execute, divide, breakpoint, undefined or privileged",
+    );
+}
+
+#[test]
+fn what_cannot_be_repeated() {
+    check(
+        "repeat times=301\n",
+        "
+error: an event cannot happen `301` times
+ --> corpus/topic/name.case:2:14
+  |
+2 | repeat times=301
+  |              ^^^ expected 1 to 300",
+    );
+    check(
+        "repeat times=2\nprocess app\n",
+        "
+error: `process` cannot be repeated
+ --> corpus/topic/name.case:3:1
+  |
+3 | process app
+  | ^^^^^^^ expected a thread that acts, or a driver",
+    );
+}
+
+#[test]
+fn offsets_that_do_not_do() {
+    let scene = "process app\nthread main in=app\nm = main NtAllocateVirtualMemory\n";
+    check(
+        &format!("{scene}main load address=m+x\n"),
+        "
+error: `x` is not a number
+ --> corpus/topic/name.case:5:19
+  |
+5 | main load address=m+x
+  |                   ^^^ expected a number behind +",
+    );
+    check(
+        &format!("{scene}main NtClose handle=man+3\n"),
+        "
+error: nothing is named `man`
+ --> corpus/topic/name.case:5:21
+  |
+3 | thread main in=app
+  |        ---- `main` is created here
+4 | m = main NtAllocateVirtualMemory
+5 | main NtClose handle=man+3
+  |                     ^^^ did you mean `main`?",
     );
 }
 
@@ -359,6 +407,8 @@ fn every_default_of_the_table_is_a_value() {
                     verbs::Kind::NewName => " fresh".to_owned(),
                     verbs::Kind::Thread => format!(" {}=main", argument.key),
                     verbs::Kind::Process => format!(" {}=app", argument.key),
+                    verbs::Kind::Times => format!(" {}=2", argument.key),
+                    verbs::Kind::Bool => format!(" {}=yes", argument.key),
                     verbs::Kind::Time | verbs::Kind::Ticks => format!(" {}=10ms", argument.key),
                     verbs::Kind::Word(choices) | verbs::Kind::Choice(choices) => {
                         format!(" {}={}", argument.key, choices.words[0].0)

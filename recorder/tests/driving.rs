@@ -127,13 +127,32 @@ fn an_interrupt_comes_after_exactly_so_many_instructions() {
 }
 
 #[test]
+fn a_repeated_event_happens_so_often_and_the_next_once() {
+    let lines = "repeat times=3\nmain NtSuspendThread thread=worker\nmain NtSuspendThread thread=worker";
+    let told = outcomes(lines);
+    assert_eq!(told[1..], ["returned STATUS_SUCCESS previous=2", "returned STATUS_SUCCESS previous=3"]);
+}
+
+#[test]
+fn an_event_in_a_hurry_ends_before_what_it_set_going() {
+    let ran = |hurry: &str| {
+        let recording = recorded(&format!("{hurry}thread late in=app\nrun"));
+        let events = &recording.events[recording.events.len() - 2..];
+        [facts(&events[0], "late"), facts(&events[1], "late")]
+    };
+    assert_eq!(ran(""), ["state running; ran entry", "state running; ran entry"]);
+    assert_eq!(ran("hurry\n"), ["state running", "state running; ran entry"]);
+}
+
+#[test]
 fn the_trace_nests_by_the_stack() {
     let recording = recorded("main NtSuspendThread thread=worker");
     let event = &recording.events[3];
     let names: Vec<_> = event.trace.iter().map(|step| (recording.routine(step), step.depth)).collect();
     assert!(names.contains(&("ToyService", 0)), "{names:?}");
     let service = event.trace.iter().find(|step| recording.routine(step) == "ToyService").unwrap();
-    assert_eq!(event.named[usize::from(service.thread.unwrap())].name, "main");
+    let thread = event.threads[usize::from(service.thread)];
+    assert!(event.named.iter().any(|named| named.name == "main" && named.id == thread));
 }
 
 const MUCH: &str = "worker NtDelayExecution interval=30ms\ninterrupt after=5\nmain NtSuspendThread thread=worker\n\

@@ -2,9 +2,11 @@
 
 use contract::{Named, ObjectId, ObjectKind, Outcome, Status, View};
 use machine::{Machine, Pa, Va};
+use miniz_oxide::inflate::stream::{InflateState, inflate};
+use miniz_oxide::{DataFormat, MZFlush};
 use proptest::prelude::*;
 use recorder::recording::{MAGIC, Reaching, VERSION};
-use recorder::{EventRecord, Header, Input, ReadError, Recording, TraceStep, Went};
+use recorder::{Archive, EventRecord, Header, Input, ReadError, Recording, TraceStep, Went};
 
 /// An event that changes a few bytes of the machine before it.
 fn event(line: u32, before: &Machine, at: u32, bytes: &[u8]) -> EventRecord {
@@ -22,10 +24,11 @@ fn event(line: u32, before: &Machine, at: u32, bytes: &[u8]) -> EventRecord {
             kind: ObjectKind::Thread,
             id: ObjectId { at: Va(0x8100_0000), serial: line },
         }],
+        threads: vec![ObjectId { at: Va(0x8100_0000), serial: 7 }],
         trace: vec![TraceStep {
             at: 7,
             depth: 1,
-            thread: Some(0),
+            thread: 0,
             routine: 0,
             stage: 2,
             args: vec![1, u32::MAX],
@@ -79,7 +82,7 @@ fn whole(bytes: &[u8]) -> Recording {
 
 #[test]
 fn what_is_written_is_read_again() {
-    for events in [0, 1, 15, 16, 17, 40] {
+    for events in [0, 1, 63, 64, 65, 130] {
         let recording = recording(events);
         let bytes = recording.to_bytes();
         assert_eq!(bytes, recording.to_bytes());
@@ -87,6 +90,38 @@ fn what_is_written_is_read_again() {
         assert!(read == recording, "{events} events");
         assert_eq!(read.to_bytes(), bytes);
     }
+}
+
+#[test]
+fn an_archive_finds_every_event_in_any_order_wherever_the_file_is_torn() {
+    let folder = std::env::temp_dir().join(format!("tandem-archives-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("one.tandem");
+    let recording = recording(140);
+    let bytes = recording.to_bytes();
+    for length in [bytes.len(), bytes.len() - 1, bytes.len() * 3 / 4, bytes.len() / 2, bytes.len() / 3] {
+        std::fs::write(&path, &bytes[..length]).unwrap();
+        let whole = Recording::from_bytes(&bytes[..length]).unwrap();
+        let mut archive = Archive::open(&path).unwrap();
+        assert_eq!(archive.torn(), whole.torn.as_ref());
+        let events = archive.events();
+        assert_eq!(events, whole.recording.events.len());
+        let order = (0..=events)
+            .chain((0..=events).rev())
+            .chain([64, 1, 128, 65, 63, 127, 64].map(|n| n % (events + 1)));
+        for event in order {
+            assert!(archive.event(event).unwrap().as_ref() == whole.recording.event(event), "event {event}");
+            let machine = archive.machine_after(event).unwrap();
+            assert!(machine.as_ref() == whole.recording.event(event).map(|event| &event.machine));
+        }
+        assert!(archive.event(events + 1).unwrap().is_none());
+        for event in archive.checkpoints() {
+            let machine = archive.checkpoint(event).unwrap().unwrap();
+            assert!(whole.recording.event(event).is_none_or(|event| event.machine == machine));
+        }
+        assert_eq!(archive.sizes().1.len(), events);
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
@@ -103,7 +138,18 @@ fn the_bytes_of_a_small_recording_are_pinned() {
     let bytes = recording(1).to_bytes();
     assert_eq!(bytes[..8], MAGIC);
     assert_eq!(bytes[8..12], VERSION.to_le_bytes());
-    assert_eq!((VERSION, bytes.len(), crc32fast::hash(&bytes)), (1, 1063, 0x745E_4099));
+    assert_eq!((VERSION, bytes.len(), crc32fast::hash(&bytes)), (2, 509, 0x8D18_5BBB));
+}
+
+#[test]
+fn what_is_stored_instead_of_packed_is_the_same_recording() {
+    let bytes = recording(2).to_bytes();
+    let mut chunks = chunks(&bytes);
+    for (chunk, content) in unpacked(&chunks).iter().enumerate() {
+        chunks[chunk].1 = stored(content);
+    }
+    assert!(file(&chunks) != bytes);
+    assert!(whole(&file(&chunks)) == recording(2));
 }
 
 #[test]
@@ -196,7 +242,8 @@ proptest! {
         cuts in any::<bool>(),
     ) {
         let mut chunks = chunks(&recording(2).to_bytes());
-        let content = &mut chunks[chunk].1;
+        let mut contents = unpacked(&chunks);
+        let content = &mut contents[chunk];
         for (index, value) in edits {
             let at = index.index(content.len());
             content[at] = value;
@@ -204,12 +251,45 @@ proptest! {
         if cuts {
             content.truncate(cut.index(content.len()));
         }
+        for (chunk, content) in chunks.iter_mut().zip(&contents) {
+            chunk.1 = stored(content);
+        }
         if let Ok(loaded) = Recording::from_bytes(&file(&chunks)) {
             let bytes = loaded.recording.to_bytes();
             prop_assert!(whole(&bytes) == loaded.recording);
             prop_assert_eq!(whole(&bytes).to_bytes(), bytes);
         }
     }
+}
+
+/// What the chunks of a recording without full copies hold: the header, booting, the events (which
+/// share one stream) and the end.
+fn unpacked(chunks: &[([u8; 4], Vec<u8>)]) -> Vec<Vec<u8>> {
+    let mut state = InflateState::new_boxed(DataFormat::Raw);
+    let unpack = |(index, (tag, content)): (usize, &([u8; 4], Vec<u8>))| {
+        if index <= 2 || tag == b"END." {
+            state = InflateState::new_boxed(DataFormat::Raw);
+        }
+        let length = u32::from_le_bytes(content[..4].try_into().unwrap()) as usize;
+        let mut bytes = vec![0; length + 1];
+        let done = inflate(&mut state, &content[4..], &mut bytes, MZFlush::None);
+        assert_eq!(done.bytes_written, length);
+        bytes.truncate(length);
+        bytes
+    };
+    chunks.iter().enumerate().map(unpack).collect()
+}
+
+/// Content that holds this, packed by storing it in a block that is not its stream's last.
+fn stored(bytes: &[u8]) -> Vec<u8> {
+    let mut content = (bytes.len() as u32).to_le_bytes().to_vec();
+    for block in bytes.chunks(0xFFFF) {
+        content.push(0);
+        content.extend((block.len() as u16).to_le_bytes());
+        content.extend((!(block.len() as u16)).to_le_bytes());
+        content.extend(block);
+    }
+    content
 }
 
 /// A file's chunks: tag and content.

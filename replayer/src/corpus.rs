@@ -96,11 +96,18 @@ pub fn home(from: &Path) -> Option<PathBuf> {
 /// # Errors
 /// [`CorpusError::NoCorpus`], or what is wrong with the corpus.
 pub fn whole(here: &Path) -> Result<Vec<Source>, CorpusError> {
+    let corpus = top(here)?.join("corpus");
+    find(&[corpus.strip_prefix(here).map(Path::to_owned).unwrap_or(corpus)], here)
+}
+
+/// The top of the workspace whose corpus is meant in this folder.
+///
+/// # Errors
+/// [`CorpusError::NoCorpus`].
+pub fn top(here: &Path) -> Result<PathBuf, CorpusError> {
     // Cargo sets the variable for the programs that it runs, from wherever it was called.
     let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-    let top = home(here).or_else(|| home(&package?)).ok_or(CorpusError::NoCorpus)?;
-    let corpus = top.join("corpus");
-    find(&[corpus.strip_prefix(here).map(Path::to_owned).unwrap_or(corpus)], here)
+    home(here).or_else(|| home(&package?)).ok_or(CorpusError::NoCorpus)
 }
 
 /// The cases at these paths, and below those that are folders: in the paths' order, sorted below

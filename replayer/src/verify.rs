@@ -1,7 +1,8 @@
 //! Whether a kernel still does what was recorded.
 
-use crate::fields;
+use crate::explain::{FieldChange, fields};
 use contract::{Kernel, View};
+use machine::Machine;
 use recorder::{RecordError, Recording, Replay, Step};
 use std::fmt;
 
@@ -22,8 +23,9 @@ pub struct Deviation {
     /// Whether the machine is the recorded one, and only what the kernel shows of it is not.
     pub shown: bool,
     /// The fields of named structures that differ after the event, the recorded value first.
-    pub fields: Vec<String>,
-    /// How many later events differ as well, each judged from the recorded machine before it.
+    pub fields: Vec<FieldChange>,
+    /// How many later events differ as well: by themselves, where each was judged from the recorded
+    /// machine before it.
     pub later: usize,
 }
 
@@ -34,9 +36,66 @@ pub struct Deviation {
 /// # Errors
 /// [`RecordError`]: the kernel does not boot.
 pub fn verify(recording: &Recording, kernel: &'static dyn Kernel) -> Result<Option<Deviation>, RecordError> {
-    let mut replay = Replay::start(recording, kernel);
+    judge(recording, kernel, Replay::start(recording, kernel), usize::MAX)
+}
+
+/// What came of verifying a recording in every way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// From booting through all events, without a look at what was recorded on the way.
+    pub from_start: Option<Deviation>,
+    /// From each checkpoint (the booted machine and the full copies in the file) up to the next one:
+    /// the first deviation, and how many checkpoints there are.
+    pub from_checkpoints: Option<Deviation>,
+    /// How many checkpoints there are.
+    pub checkpoints: usize,
+    /// Whether the recording, written and read again, is the same, and its bytes are.
+    pub round_trip: bool,
+}
+
+impl Verified {
+    /// Whether all was the same, whichever way.
+    pub fn same(&self) -> bool {
+        self.from_start.is_none() && self.from_checkpoints.is_none() && self.round_trip
+    }
+}
+
+/// Verifies a recording three ways: from the start, from every checkpoint, and after a round trip
+/// through bytes. `checkpoints` are the events after which the file has a full copy, with that copy.
+///
+/// # Errors
+/// [`RecordError`]: the kernel does not boot.
+pub fn verify_all(
+    recording: &Recording,
+    kernel: &'static dyn Kernel,
+    checkpoints: &[(usize, Machine)],
+) -> Result<Verified, RecordError> {
+    let from_start = judge(recording, kernel, Replay::through(recording, kernel, None), usize::MAX)?;
+    let mut from_checkpoints = None;
+    for (index, (event, machine)) in checkpoints.iter().enumerate() {
+        let replay = Replay::through(recording, kernel, Some((*event, machine.clone())));
+        let next = checkpoints.get(index + 1).map_or(recording.events.len(), |(event, _)| *event);
+        if from_checkpoints.is_none() {
+            from_checkpoints = judge(recording, kernel, replay, next - event)?;
+        }
+    }
+    let bytes = recording.to_bytes();
+    let again = Recording::from_bytes(&bytes);
+    let round_trip =
+        again.is_ok_and(|again| again.recording == *recording && again.recording.to_bytes() == bytes);
+    Ok(Verified { from_start, from_checkpoints, checkpoints: checkpoints.len(), round_trip })
+}
+
+/// Compares what a replay leads to with what was recorded, for so many events.
+fn judge(
+    recording: &Recording,
+    kernel: &'static dyn Kernel,
+    mut replay: Replay,
+    events: usize,
+) -> Result<Option<Deviation>, RecordError> {
     let mut first = None;
-    while let Some(replayed) = replay.next_event()? {
+    for _ in 0..events {
+        let Some(replayed) = replay.next_event()? else { break };
         let event = replayed.event.map_or(&recording.boot, |index| &recording.events[index]);
         if replayed.same && kernel.view(&replayed.machine, &event.named) == of_kernel(&event.view) {
             continue;

@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("recorder", &["contract", "guest", "machine", "nt", "reactos"]),
     ("golden", &["contract"]),
     ("replayer", &["contract", "golden", "guest", "machine", "recorder"]),
-    ("oracle", &["machine"]),
+    ("oracle", &["contract", "machine", "recorder"]),
     ("tests", &["contract", "golden", "guest", "machine", "nt", "reactos", "recorder", "replayer"]),
 ];
 

@@ -216,7 +216,13 @@ fn a_recording_replays_and_a_torn_one_says_where() {
     let (folder, bytes) = recorded();
     let ran = replay(folder.path(), &bytes);
     assert_eq!((ran.status, ran.err.as_str()), (0, ""), "{ran:?}");
-    has(&ran.out, &["y.rec: x on nt: 3 events, ", " instructions, the same to the byte\n"]);
+    has(
+        &ran.out,
+        &[
+            "y.rec: x on nt: 3 events, ",
+            " instructions, the same to the byte: from the start, from 1 checkpoint, and after a round trip\n",
+        ],
+    );
 
     let ran = replay(folder.path(), &bytes[..bytes.len() - 1]);
     assert_eq!(ran.status, 2);

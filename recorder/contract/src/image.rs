@@ -25,6 +25,17 @@ pub struct LayoutInfo {
     pub fields: &'static [FieldInfo],
 }
 
+/// The bits of a field that have names, for dumps and named differences.
+#[derive(Clone, Copy, Debug)]
+pub struct FlagNames {
+    /// The structure's NT name: `ETHREAD`.
+    pub layout: &'static str,
+    /// The field, as its layout spells it, with the fields that hold it: `tcb.npx_state`.
+    pub field: &'static str,
+    /// Masks of one bit, and their names.
+    pub bits: &'static [(u32, &'static str)],
+}
+
 /// What is where in a booted kernel. The same for every machine that the kernel boots.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
@@ -37,6 +48,8 @@ pub struct Image {
     pub services: BTreeMap<&'static str, Va>,
     /// Structures by name.
     pub layouts: Vec<LayoutInfo>,
+    /// Fields whose bits have names.
+    pub flags: Vec<FlagNames>,
     /// The interrupt vector of the clock.
     pub clock_vector: u8,
     /// Linear address, in kernel memory, of [`crate::PoolFault::SLOTS`] pool-failure slots.

@@ -33,7 +33,8 @@ pub const APC: &str = "apc";
 /// Symbols besides the constants above, each ending in [`PARK`] if it ends: `read` (`MOV EAX,[ECX]`),
 /// `write` (`MOV [ECX],EAX`), `execute` (JMP ECX), `divide` (DIV by zero), `breakpoint` (INT3),
 /// `undefined` (UD2), `privileged` (HLT), `fnstcw` (EAX = the control word), `fldcw` (control word =
-/// EAX, EAX = 0), `fld1` (push 1.0, EAX = 0).
+/// EAX, EAX = 0), `fld1` (push 1.0, EAX = 0), `syscall` (INT 2Eh with the number in EAX and EDX = ECX,
+/// where the arguments lie).
 pub fn code() -> &'static Code {
     static PROGRAM: OnceLock<Code> = OnceLock::new();
     PROGRAM.get_or_init(|| assemble().expect("the program assembles"))
@@ -96,6 +97,10 @@ fn assemble() -> Result<Code, machine::image::AssembleError> {
     s.place("fld1")?;
     s.asm.fld1()?;
     s.asm.xor(eax, eax)?;
+    s.asm.jmp(park)?;
+    s.place("syscall")?;
+    s.asm.mov(edx, ecx)?;
+    s.asm.int(0x2E)?;
     s.asm.jmp(park)?;
     s.finish()
 }

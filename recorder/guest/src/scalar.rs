@@ -18,6 +18,8 @@ pub trait Layout {
     const SIZE: u32;
     /// Bytes; offsets in a structure are multiples of it.
     const ALIGN: u32;
+    /// The names of its values, where it is an enumeration.
+    const NAMES: &'static [(u32, &'static str)] = &[];
 }
 
 /// A pointer to a structure: a handle made of nothing but its address.

@@ -11,6 +11,8 @@ pub struct FieldInfo {
     pub size: u32,
     /// The fields of a structure held in place; empty for a value.
     pub inner: &'static [FieldInfo],
+    /// The names of its values, where it holds an enumeration.
+    pub names: &'static [(u32, &'static str)],
 }
 
 /// Checks a layout at compile time: rows are (offset, size, alignment).
@@ -88,7 +90,7 @@ macro_rules! guest_fields {
             pub fn $field(self) -> $ty { <$ty as $crate::Pointer>::at(self.0.add($offset)) }
         }
         $crate::guest_fields! { $name $size $align
-            [$($done)* ($field, $offset, <$ty as $crate::Pointer>::EXTENT, $align, <$ty>::FIELDS)] [$($over)*] $($rest)* }
+            [$($done)* ($field, $offset, <$ty as $crate::Pointer>::EXTENT, $align, <$ty>::FIELDS, &[])] [$($over)*] $($rest)* }
     };
     ($name:ident $size:literal $align:literal [$($done:tt)*] [$($over:tt)*]
      $(#[$m:meta])* $offset:literal $field:ident : over $ty:ty, $($rest:tt)*) => {
@@ -109,17 +111,18 @@ macro_rules! guest_fields {
         }
         $crate::guest_fields! { $name $size $align
             [$($done)* ($field, $offset, <$ty as $crate::Layout>::SIZE,
-                if $align < <$ty as $crate::Layout>::ALIGN { $align } else { <$ty as $crate::Layout>::ALIGN }, &[])]
+                if $align < <$ty as $crate::Layout>::ALIGN { $align } else { <$ty as $crate::Layout>::ALIGN }, &[],
+                <$ty as $crate::Layout>::NAMES)]
             [$($over)*] $($rest)* }
     };
     ($name:ident $size:literal $align:literal
-     [$(($field:ident, $offset:expr, $len:expr, $falign:expr, $inner:expr))*]
+     [$(($field:ident, $offset:expr, $len:expr, $falign:expr, $inner:expr, $names:expr))*]
      [$(($ofield:ident, $ooffset:expr, $olen:expr))*]) => {
         impl $name {
             /// The fields by name, offset and size; those that share bytes come last.
             pub const FIELDS: &'static [$crate::FieldInfo] = &[
-                $($crate::FieldInfo { name: stringify!($field), offset: $offset, size: $len, inner: $inner },)*
-                $($crate::FieldInfo { name: stringify!($ofield), offset: $ooffset, size: $olen, inner: &[] },)*
+                $($crate::FieldInfo { name: stringify!($field), offset: $offset, size: $len, inner: $inner, names: $names },)*
+                $($crate::FieldInfo { name: stringify!($ofield), offset: $ooffset, size: $olen, inner: &[], names: &[] },)*
             ];
         }
         const _: () = $crate::check(&[$(($offset, $len, $falign)),*], $size);
@@ -158,6 +161,7 @@ macro_rules! guest_enum {
         impl $crate::Layout for $name {
             const SIZE: u32 = size_of::<$repr>() as u32;
             const ALIGN: u32 = size_of::<$repr>() as u32;
+            const NAMES: &'static [(u32, &'static str)] = &[$(($value as u32, stringify!($variant))),*];
         }
     };
 }

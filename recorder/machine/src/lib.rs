@@ -7,14 +7,17 @@
 
 mod access;
 mod address;
+mod blocks;
 mod cache;
 mod debug;
 mod execute;
+mod fast;
 mod fault;
 mod fetch;
 mod flags;
 mod float;
 pub mod image;
+mod lazy;
 mod listing;
 mod lower;
 mod machine;
@@ -24,6 +27,8 @@ mod paging;
 pub mod registers;
 mod run;
 mod segment;
+mod sprint;
+mod tlb;
 mod trap;
 pub mod x87;
 

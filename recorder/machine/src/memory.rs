@@ -3,9 +3,10 @@
 //! A copy shares every page with its original until one of them writes to it, and pages hang in
 //! groups, so that making a copy touches one counter a group and not one a page.
 
+use crate::blocks::Block;
 use crate::cache::Cache;
 use crate::{PAGE, Pa};
-use std::sync::Arc;
+use triomphe::Arc;
 
 /// The bytes of one page.
 pub type Page = [u8; PAGE as usize];
@@ -16,7 +17,6 @@ const GROUP: usize = 64;
 type Group = [Option<Arc<Page>>; GROUP];
 
 /// Physical memory. Addresses beyond its end read as FF and swallow writes, as an empty bus does.
-#[derive(Clone)]
 pub struct Memory {
     groups: Vec<Arc<Group>>,
     pages: u32,
@@ -96,9 +96,38 @@ impl Memory {
         self.write(at, &value.to_le_bytes());
     }
 
-    /// Remembers a decoded instruction whose bytes lie in one page.
-    pub(crate) fn keep_instruction(&mut self, at: Pa, lowered: crate::lower::Lowered) {
-        self.cache.keep_instruction(at, lowered, self.pages);
+    /// Reads bytes of a page that was written before; none when they are not all in it.
+    #[inline(always)]
+    pub(crate) fn quick_load<const N: usize>(&self, frame: u32, offset: u32) -> Option<[u8; N]> {
+        let page = self.groups.get(frame as usize / GROUP)?[frame as usize % GROUP].as_deref()?;
+        page.get(offset as usize..offset as usize + N)?.try_into().ok()
+    }
+
+    /// Bytes of a page that no copy shares and of which nothing is remembered, to be written; none
+    /// when they are not all in it. Whoever asks has seen to it that nothing is remembered.
+    #[inline(always)]
+    pub(crate) fn quick_store<const N: usize>(&mut self, frame: u32, offset: u32) -> Option<&mut [u8; N]> {
+        let group = Arc::get_mut(self.groups.get_mut(frame as usize / GROUP)?)?;
+        let page = Arc::get_mut(group[frame as usize % GROUP].as_mut()?)?;
+        page.get_mut(offset as usize..offset as usize + N)?.try_into().ok()
+    }
+
+    /// Writes to a page table on the processor's own behalf: what was remembered of translations stays
+    /// true, because accessed and dirty bits do not take part in them.
+    pub(crate) fn write_entry(&mut self, at: Pa, entry: u32) {
+        let tables = self.cache.suspend_table(at.frame());
+        self.write_u32(at, entry);
+        self.cache.resume_table(at.frame(), tables);
+    }
+
+    /// The block of decoded instructions at a place; none when the first one does not end in the page.
+    pub(crate) fn block(&mut self, at: Pa) -> Option<std::sync::Arc<Block>> {
+        if let Some(known) = self.cache.block(at) {
+            return Some(known);
+        }
+        let block = std::sync::Arc::new(Block::decode(self.page(at.frame())?, at.offset())?);
+        self.cache.keep_block(at, &block, self.pages);
+        Some(block)
     }
 
     /// The frames whose contents differ, in ascending order. Shared pages cost one comparison of
@@ -125,6 +154,37 @@ impl Memory {
             }
         }
         frames
+    }
+}
+
+impl Clone for Memory {
+    fn clone(&self) -> Memory {
+        Memory { groups: self.groups.clone(), pages: self.pages, cache: self.cache.clone() }
+    }
+
+    /// Puts back what differs, and goes on remembering what is the same.
+    fn clone_from(&mut self, source: &Memory) {
+        if self.pages != source.pages {
+            *self = source.clone();
+            return;
+        }
+        for (index, (mine, theirs)) in self.groups.iter_mut().zip(&source.groups).enumerate() {
+            if Arc::ptr_eq(mine, theirs) {
+                continue;
+            }
+            for slot in 0..GROUP {
+                let frame = (index * GROUP + slot) as u32;
+                let same = match (&mine[slot], &theirs[slot]) {
+                    (None, None) => true,
+                    (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+                    _ => false,
+                };
+                if !same && self.cache.is_marked(frame) {
+                    self.cache.written(frame);
+                }
+            }
+            mine.clone_from(theirs);
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 //! Everything that can happen happens at a boundary between two instructions, in a fixed order, so
 //! that a run cut in pieces does the same as a run in one.
 
+use crate::blocks::Directory;
 use crate::debug::STEPPED;
-use crate::fetch::Cursor;
 use crate::lower::Lowered;
 use crate::op::Op;
 use crate::registers::flags;
@@ -51,7 +51,14 @@ impl Machine {
     /// happens at all. A run that only delivers exceptions, without ever executing an instruction,
     /// ends as if its budget were used up.
     pub fn run(&mut self, until: &Until) -> Stop {
-        match self.run_or_stop(until) {
+        if until.budget == 0 {
+            return Stop::Budget;
+        }
+        let mut directory = self.memory.cache.directory.take().unwrap_or_else(|| Box::new(Directory::new()));
+        directory.heed(&self.gates);
+        let result = self.run_or_stop(until, &mut directory);
+        self.memory.cache.directory = Some(directory);
+        match result {
             Ok(never) => match never {},
             Err(stop) => stop,
         }
@@ -70,18 +77,18 @@ impl Machine {
             return Err(Stop::Halted);
         }
         if !self.stop_at_gate()? {
-            self.attempt(&mut Cursor::default())?;
+            self.attempt()?;
         }
         Ok(())
     }
 
-    fn run_or_stop(&mut self, until: &Until) -> Result<std::convert::Infallible, Stop> {
-        if until.budget == 0 {
-            return Err(Stop::Budget);
-        }
+    fn run_or_stop(
+        &mut self,
+        until: &Until,
+        directory: &mut Directory,
+    ) -> Result<std::convert::Infallible, Stop> {
         let end = self.retired.saturating_add(until.budget);
         let mut deliveries = 0;
-        let mut cursor = Cursor::default();
         // Where a breakpoint does not stop: at the run's first instruction, and inside a repeated one.
         let mut passed = Some(self.cpu.next());
         loop {
@@ -109,9 +116,17 @@ impl Machine {
                 return Err(Stop::Budget);
             }
             let cpl = self.cpu.cpl();
-            match self.attempt(&mut cursor)? {
-                Attempt::Retired => deliveries = 0,
-                Attempt::Delivered => deliveries += 1,
+            let sprint = self.sprint(directory, until.breakpoints, end)?;
+            if sprint.ran {
+                deliveries = 0;
+            }
+            if sprint.delivered {
+                deliveries += 1;
+            } else if !sprint.ran {
+                match self.attempt()? {
+                    Attempt::Retired => deliveries = 0,
+                    Attempt::Delivered => deliveries += 1,
+                }
             }
             // Only a repeated instruction leaves RF set and EIP where it was.
             let repeating = self.cpu.flag(flags::RF) && self.cpu.next() == at;
@@ -169,21 +184,21 @@ impl Machine {
 
     /// Executes the instruction at EIP, or delivers the exception that it raises.
     #[inline]
-    fn attempt(&mut self, cursor: &mut Cursor) -> Result<Attempt, Stop> {
+    fn attempt(&mut self) -> Result<Attempt, Stop> {
         let here = self.cpu.eip;
         let before = self.cpu.eflags;
         let shadow = std::mem::take(&mut self.cpu.shadow);
         self.transient = Transient { hits: 0, here };
-        let failed = match self.fetch(cursor) {
+        let failed = match self.fetch() {
             Ok(Lowered { op, len }) => {
                 // RF holds for one instruction. IRET and repetition set it anew.
                 self.cpu.eflags &= !flags::RF;
-                self.cpu.eip = here.wrapping_add(u32::from(*len));
-                match self.execute(op, here) {
+                self.cpu.eip = here.wrapping_add(u32::from(len));
+                match self.execute(&op, here) {
                     Ok(()) => {
                         self.retired += 1;
                         if before & flags::TF != 0 || self.transient.hits != 0 {
-                            self.debug_trap(op, before)?;
+                            self.debug_trap(&op, before)?;
                         }
                         return Ok(Attempt::Retired);
                     }

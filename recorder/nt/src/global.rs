@@ -10,6 +10,8 @@ pub(crate) const PAGES: u32 = 8192;
 pub(crate) const KERNEL_CODE: Va = Va(0x8050_0000);
 /// Descriptor tables and the TSS.
 pub(crate) const TABLES: Va = Va(0x8070_0000);
+/// The stack that SYSENTER enters with: the processor's DPC stack, one page (nt52.md 1.3).
+pub(crate) const DPC_STACK: Va = Va(0x8074_0000);
 /// The pool.
 pub(crate) const POOL: Va = Va(0x8100_0000);
 /// Bytes in the pool.
@@ -80,8 +82,19 @@ guest_struct! {
         0x080 worker_event: in crate::layout::DispatcherHeader,
         0x090 system_thread_event: in crate::layout::DispatcherHeader,
         0x0A0 default_object: in crate::layout::DispatcherHeader,
+        0x0B0 driver_apcs: in ListEntry,
+        0x0B8 driver_apcs_ran: u32,
+        0x0BC driver_apcs_intact: u32,
         0x0C0 pool_faults: [u8; 32],
         0x100 service_table: [u8; 32],
+        0x120 process_notify_routines: u32,
+        0x124 processes_began: u32,
+        0x128 processes_ended: u32,
+        0x12C thread_notify_routines: u32,
+        0x130 threads_began: u32,
+        0x134 threads_ended: u32,
+        0x138 ki_fast_system_call_disable: u32,
+        0x13C kd_answers: u32,
         0x160 stack_bitmap: [u8; 32],
         0x200 message_critical_process: [u8; 32],
         0x240 message_critical_thread: [u8; 32],

@@ -12,6 +12,7 @@
 
 mod boot;
 mod dbgk;
+mod driver;
 mod error;
 mod ex;
 mod global;
@@ -71,6 +72,7 @@ fn image(code: &Code) -> Image {
     let mut image = Image {
         gates: vec![gate(Ke::BASE, Ke::ROWS), gate(User::BASE, User::ROWS)],
         layouts: layout::layouts(),
+        flags: layout::flags(),
         clock_vector: CLOCK_VECTOR,
         pool_faults: global::POOL_FAULTS,
         ..Image::default()
@@ -90,7 +92,16 @@ fn image(code: &Code) -> Image {
     for (name, ..) in SERVICES {
         image.services.insert(name, code.ntdll.symbol(name));
     }
-    for routine in [User::ExitProcess, User::ExitThread, User::CreateProcess, User::CreateThread] {
+    for routine in [
+        User::ExitProcess,
+        User::ExitThread,
+        User::CreateProcess,
+        User::CreateProcessInherit,
+        User::CreateThread,
+        User::SleepEx,
+        User::TerminateProcess,
+        User::TerminateThread,
+    ] {
         let info = User::ROWS[routine as usize].info;
         image.services.insert(info.name, routine.at());
     }
@@ -153,6 +164,14 @@ impl Kernel for Nt {
 
     fn structures(&self, m: &Machine) -> Vec<(ObjectId, &'static str)> {
         view::structures(m)
+    }
+
+    fn frames(&self, m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static str)> {
+        view::frames(m, thread)
+    }
+
+    fn heap(&self, m: &Machine) -> contract::Heap {
+        view::heap(m)
     }
 
     fn inventory(&self, m: &Machine) -> Vec<(String, u32)> {

@@ -1,6 +1,6 @@
 //! The native routines by address, and the system services by number.
 
-use crate::{Nt, dbgk, ex, ke, mm, ob, ps, user};
+use crate::{Nt, dbgk, driver, ex, ke, mm, ob, ps, user};
 use contract::routine::RoutineInfo;
 use contract::routines;
 
@@ -71,7 +71,7 @@ routines! {
         NtCreateDebugObject(4)[0] => dbgk::services::nt_create_debug_object,
         NtCreateEvent(5)[0] => ob::nt_create_event,
         NtCreateMutant(4)[0] => ob::nt_create_mutant,
-        NtCreateProcessEx(9)[0] => ps::process::nt_create_process_ex,
+        NtCreateProcessEx(9)[1] => ps::process::nt_create_process_ex,
         NtCreateSemaphore(5)[0] => ob::nt_create_semaphore,
         NtCreateThread(8)[5] => ps::create::nt_create_thread,
         NtDebugActiveProcess(2)[0] => dbgk::attach::nt_debug_active_process,
@@ -79,8 +79,8 @@ routines! {
         NtDelayExecution(2)[2] => ob::nt_delay_execution,
         NtDuplicateObject(7)[1] => ob::nt_duplicate_object,
         NtFreeVirtualMemory(4)[0] => mm::services::nt_free_virtual_memory,
-        NtGetContextThread(2)[2] => ps::context::nt_get_context_thread,
-        NtInvalidSystemService(0)[0] => ps::driver::nt_invalid_system_service,
+        NtGetContextThread(2)[196] => ps::context::nt_get_context_thread,
+        NtInvalidSystemService(0)[0] => driver::nt_invalid_system_service,
         NtOpenProcess(4)[0] => ps::open::nt_open_process,
         NtOpenSection(3)[0] => ob::nt_open_section,
         NtOpenThread(4)[0] => ps::open::nt_open_thread,
@@ -94,7 +94,7 @@ routines! {
         NtResetEvent(2)[0] => ob::nt_reset_event,
         NtResumeProcess(1)[0] => ps::suspend::nt_resume_process,
         NtResumeThread(2)[0] => ps::suspend::nt_resume_thread,
-        NtSetContextThread(2)[2] => ps::context::nt_set_context_thread,
+        NtSetContextThread(2)[196] => ps::context::nt_set_context_thread,
         NtSetEvent(2)[0] => ob::nt_set_event,
         NtSetInformationDebugObject(5)[0] => dbgk::services::nt_set_information_debug_object,
         NtSetInformationProcess(4)[0] => ps::set::nt_set_information_process,
@@ -109,11 +109,30 @@ routines! {
         NtWaitForSingleObject(3)[3] => ob::nt_wait_for_single_object,
         NtWriteVirtualMemory(5)[0] => mm::services::nt_write_virtual_memory,
         NtYieldExecution(0)[0] => ke::wait::nt_yield_execution,
-        DriverEnterCriticalRegion(0)[0] => ps::driver::driver_enter_critical_region,
-        DriverLeaveCriticalRegion(0)[0] => ps::driver::driver_leave_critical_region,
-        DriverQueueApc(2)[0] => ps::driver::driver_queue_apc,
-        DriverNormalApc(3)[0] => ps::driver::driver_normal_apc,
+        NtReadVirtualMemory(5)[0] => mm::services::nt_read_virtual_memory,
+        NtSignalAndWaitForSingleObject(4)[3] => ob::nt_signal_and_wait_for_single_object,
+        PspCallNotifyRoutines(4)[1] => driver::notify::psp_call_notify_routines,
+        DriverEnterCriticalRegion(0)[0] => driver::driver_enter_critical_region,
+        DriverLeaveCriticalRegion(0)[0] => driver::driver_leave_critical_region,
+        DriverQueueApc(2)[0] => driver::apc::driver_queue_apc,
+        DriverInsertApc(4)[0] => driver::apc::driver_insert_apc,
+        DriverRemoveApc(1)[0] => driver::apc::driver_remove_apc,
+        DriverApcCounts(2)[0] => driver::apc::driver_apc_counts,
+        DriverKernelRoutine(5)[0] => driver::apc::driver_kernel_routine,
+        DriverNormalApc(3)[0] => driver::apc::driver_normal_apc,
+        DriverRundown(1)[0] => driver::apc::driver_rundown,
         DriverWait(3)[1] => ob::driver_wait,
+        DriverAttach(2)[0] => driver::attach::driver_attach,
+        DriverSetNotifyRoutine(1)[0] => driver::notify::driver_set_notify_routine,
+        DriverNotifications(3)[0] => driver::notify::driver_notifications,
+        DriverProcessNotify(3)[0] => driver::notify::driver_process_notify,
+        DriverThreadNotify(3)[0] => driver::notify::driver_thread_notify,
+        DriverSetPriority(2)[0] => driver::thread::driver_set_priority,
+        DriverLeaveAndReadEvent(1)[0] => driver::thread::driver_leave_and_read_event,
+        DriverSetPrivilege(1)[0] => driver::thread::driver_set_privilege,
+        DriverSetKernelDebugger(2)[0] => driver::thread::driver_set_kernel_debugger,
+        KeRundownThread(0)[0] => ps::exit::ke_rundown_thread,
+        KeSetProcess(2)[0] => ke::sync::ke_set_process,
     }
 }
 
@@ -133,7 +152,11 @@ routines! {
         ExitThread(1)[1] => user::exit::exit_thread,
         ExitProcess(1)[0] => user::exit::exit_process,
         CreateProcess(1)[11] => user::create_process::create_process,
+        CreateProcessInherit(1)[11] => user::create_process::create_process_inherit,
         CreateThread(6)[194] => user::create_thread::create_thread,
+        SleepEx(2)[2] => user::win32::sleep_ex,
+        TerminateProcess(2)[0] => user::win32::terminate_process,
+        TerminateThread(2)[0] => user::win32::terminate_thread,
     }
 }
 
@@ -147,10 +170,10 @@ impl Ke {
 /// Services in table 0 as the sheet counts them; those of the test driver stand behind.
 pub(crate) const DOCUMENTED: u32 = 0x128;
 /// Services in table 0.
-pub(crate) const LIMIT: u32 = DOCUMENTED + 4;
+pub(crate) const LIMIT: u32 = DOCUMENTED + 14;
 
 /// The system services: name, number (nt52.md 1.7), routine. The sheet leaves the numbers of
-/// NtCreateMutant, NtCreateSemaphore, NtOpenSection, NtReleaseMutant, NtReleaseSemaphore, NtResetEvent
+/// NtCreateMutant, NtCreateSemaphore, NtOpenSection, NtReadVirtualMemory, NtReleaseMutant, NtReleaseSemaphore, NtResetEvent
 /// and NtWriteVirtualMemory open: they are free ones, chosen here.
 pub(crate) const SERVICES: &[(&str, u32, Ke)] = &[
     ("NtAlertResumeThread", 0x00D, Ke::NtAlertResumeThread),
@@ -177,6 +200,7 @@ pub(crate) const SERVICES: &[(&str, u32, Ke)] = &[
     ("NtQueryInformationThread", 0x0A2, Ke::NtQueryInformationThread),
     ("NtQueueApcThread", 0x0BC, Ke::NtQueueApcThread),
     ("NtRaiseException", 0x0BD, Ke::NtRaiseException),
+    ("NtReadVirtualMemory", 0x0C2, Ke::NtReadVirtualMemory),
     ("NtReleaseMutant", 0x0C4, Ke::NtReleaseMutant),
     ("NtReleaseSemaphore", 0x0C5, Ke::NtReleaseSemaphore),
     ("NtRemoveProcessDebug", 0x0C7, Ke::NtRemoveProcessDebug),
@@ -188,6 +212,7 @@ pub(crate) const SERVICES: &[(&str, u32, Ke)] = &[
     ("NtSetInformationDebugObject", 0x0E8, Ke::NtSetInformationDebugObject),
     ("NtSetInformationProcess", 0x0ED, Ke::NtSetInformationProcess),
     ("NtSetInformationThread", 0x0EE, Ke::NtSetInformationThread),
+    ("NtSignalAndWaitForSingleObject", 0x103, Ke::NtSignalAndWaitForSingleObject),
     ("NtSuspendProcess", 0x106, Ke::NtSuspendProcess),
     ("NtSuspendThread", 0x107, Ke::NtSuspendThread),
     ("NtTerminateProcess", 0x10A, Ke::NtTerminateProcess),
@@ -202,4 +227,14 @@ pub(crate) const SERVICES: &[(&str, u32, Ke)] = &[
     ("DriverLeaveCriticalRegion", DOCUMENTED + 1, Ke::DriverLeaveCriticalRegion),
     ("DriverQueueApc", DOCUMENTED + 2, Ke::DriverQueueApc),
     ("DriverWait", DOCUMENTED + 3, Ke::DriverWait),
+    ("DriverInsertApc", DOCUMENTED + 4, Ke::DriverInsertApc),
+    ("DriverRemoveApc", DOCUMENTED + 5, Ke::DriverRemoveApc),
+    ("DriverApcCounts", DOCUMENTED + 6, Ke::DriverApcCounts),
+    ("DriverAttach", DOCUMENTED + 7, Ke::DriverAttach),
+    ("DriverSetNotifyRoutine", DOCUMENTED + 8, Ke::DriverSetNotifyRoutine),
+    ("DriverNotifications", DOCUMENTED + 9, Ke::DriverNotifications),
+    ("DriverSetPriority", DOCUMENTED + 10, Ke::DriverSetPriority),
+    ("DriverLeaveAndReadEvent", DOCUMENTED + 11, Ke::DriverLeaveAndReadEvent),
+    ("DriverSetPrivilege", DOCUMENTED + 12, Ke::DriverSetPrivilege),
+    ("DriverSetKernelDebugger", DOCUMENTED + 13, Ke::DriverSetKernelDebugger),
 ];

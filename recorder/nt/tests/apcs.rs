@@ -89,7 +89,7 @@ fn kernel_apcs_leave_a_wait_as_it_was() {
         for kind in [0, 1] {
             s.d.trace.clear();
             assert_eq!(s.d.simple(s.main, "DriverQueueApc", &[s.worker_handle, kind]), OK);
-            assert!(s.d.trace.contains(&"PspQueueApcSpecialApc"));
+            assert!(s.d.trace.contains(&"DriverKernelRoutine"));
             assert_eq!(s.d.trace.contains(&"DriverNormalApc"), kind == 1);
             s.d.has("thread worker state waiting");
         }

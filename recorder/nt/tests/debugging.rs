@@ -141,6 +141,22 @@ fn terminating_a_debuggee_empties_its_handles_and_reports_its_end() {
 }
 
 #[test]
+fn a_second_event_waits_for_the_first_to_be_continued() {
+    each_period(0, |mut s| {
+        s.d.thread("third", s.app, 0, &[]);
+        s.attach();
+        s.drain();
+        assert_eq!(s.d.simple(s.init, "NtTerminateProcess", &[s.app, 1]), OK);
+        let (first, ids, _) = s.event().unwrap();
+        assert_eq!(first, 4);
+        assert_eq!(s.event(), Err(Status::TIMEOUT));
+        assert_eq!(s.go_on(ids, Status::DBG_CONTINUE), OK);
+        assert_eq!(s.drain(), [4, 5]);
+        s.d.has("process app exit status 00000001");
+    });
+}
+
+#[test]
 fn dbg_terminate_process_takes_the_debugger_off() {
     each_period(0, |mut s| {
         let handle = s.d.give(s.app, s.worker_handle);

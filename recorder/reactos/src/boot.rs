@@ -103,7 +103,14 @@ fn globals(m: &mut Machine) -> R<()> {
     for priority in 0..32 {
         G.ready(priority).init(m)?;
     }
-    for head in [G.process_list_head(), G.cid_head(), G.timer_list_head(), G.threads_to_reap()] {
+    for head in [
+        G.process_list_head(),
+        G.cid_head(),
+        G.timer_list_head(),
+        G.threads_to_reap(),
+        G.driver_fired(),
+        G.csr_processes(),
+    ] {
         head.init(m)?;
     }
     m.set(G.pool_next_serial(), 1)?;
@@ -274,7 +281,7 @@ fn init(m: &mut Machine) -> R<Option<()>> {
     name[..4].copy_from_slice(b"init");
     m.set(process.image_file_name(), name)?;
     m.set(G.init_process(), process)?;
-    let Some(section) = ob::object::create(m, Type::Section, ex::pool::tag(b"SECT"), 0x10, false)? else {
+    let Some(section) = ob::object::create(m, Type::Section, 0x10, false)? else {
         return Ok(None);
     };
     m.set(G.section(), section)?;
@@ -285,7 +292,7 @@ fn init(m: &mut Machine) -> R<Option<()>> {
         (section, 0xF_001F, G.section_handle()),
     ];
     for (body, access, slot) in handles {
-        let value = ob::handle::create(m, process, body, access, false)?;
+        let Ok(value) = ob::handle::create(m, process, body, access, false)? else { return Ok(None) };
         m.set(slot, value)?;
     }
     first_thread(m, process)?;

@@ -9,6 +9,7 @@ mod driver;
 mod ex;
 mod ke;
 mod layout;
+mod lpc;
 mod mm;
 mod ob;
 mod ps;
@@ -114,9 +115,13 @@ fn image() -> Image {
     }
     let entries = [
         ("CreateProcess", Us::CreateProcess),
+        ("CreateProcessInherit", Us::CreateProcessInherit),
         ("CreateThread", Us::CreateThread),
         ("ExitProcess", Us::ExitProcess),
         ("ExitThread", Us::ExitThread),
+        ("SleepEx", Us::SleepEx),
+        ("TerminateProcess", Us::TerminateProcess),
+        ("TerminateThread", Us::TerminateThread),
     ];
     image.services.extend(entries.map(|(name, routine)| (name, routine.at())));
     image
@@ -178,6 +183,14 @@ impl Kernel for ReactOs {
 
     fn structures(&self, m: &Machine) -> Vec<(ObjectId, &'static str)> {
         view::structures(m)
+    }
+
+    fn frames(&self, m: &Machine, thread: &ThreadStatus) -> Vec<(machine::Va, &'static str)> {
+        view::frames::all(m, thread)
+    }
+
+    fn heap(&self, m: &Machine) -> contract::Heap {
+        view::inventory::heap(m)
     }
 
     fn inventory(&self, m: &Machine) -> Vec<(String, u32)> {

@@ -19,8 +19,8 @@ pub(crate) struct Service {
 
 macro_rules! services {
     ($($name:ident $number:literal / $params:literal,)*) => {
-        /// Every service that is built. Numbers 1 to 4, which the sheet leaves unnamed, are the test
-        /// driver's door.
+        /// Every service that is built. Numbers 1 to 6, 9, 10, 12, 14, 15 and 16, which the sheet leaves
+        /// unnamed, are the test driver's door.
         pub(crate) const SERVICES: &[Service] = &[$(Service {
             name: stringify!($name), number: $number, params: $params, routine: Ke::$name,
         }),*];
@@ -31,10 +31,19 @@ services! {
     DriverLeaveCriticalRegion 2 / 0,
     DriverQueueApc 3 / 2,
     DriverWait 4 / 3,
+    DriverRemoveApc 5 / 1,
+    DriverAttach 6 / 2,
     NtAlertResumeThread 7 / 2,
     NtAlertThread 8 / 1,
+    DriverSetNotifyRoutine 9 / 1,
+    DriverNotifications 10 / 3,
     NtAllocateVirtualMemory 11 / 6,
+    DriverApcCounts 12 / 2,
+    DriverInsertApc 14 / 4,
+    DriverLeaveAndReadEvent 15 / 1,
+    DriverSetPriority 16 / 2,
     NtClose 17 / 1,
+    NtConnectPort 20 / 8,
     NtContinue 21 / 2,
     NtCreateEvent 23 / 5,
     NtCreateMutant 30 / 4,
@@ -52,14 +61,17 @@ services! {
     NtQueryInformationThread 126 / 5,
     NtQueueApcThread 150 / 5,
     NtReadVirtualMemory 156 / 5,
+    NtRegisterThreadTerminatePort 157 / 1,
     NtReleaseMutant 158 / 2,
     NtReleaseSemaphore 159 / 3,
+    NtRequestWaitReplyPort 166 / 3,
     NtResetEvent 167 / 2,
     NtResumeThread 169 / 2,
     NtSetContextThread 175 / 2,
     NtSetEvent 180 / 2,
     NtSetInformationProcess 188 / 4,
     NtSetInformationThread 189 / 4,
+    NtSignalAndWaitForSingleObject 208 / 4,
     NtSuspendThread 211 / 2,
     NtTerminateProcess 214 / 2,
     NtTerminateThread 215 / 2,

@@ -203,11 +203,11 @@ fn without_a_region_for_the_teb_the_two_forms_leave_different_things() {
         let slot = driver.kernel.image().pool_faults;
         fail(&mut driver, b"MREG", 1);
         driver.m.poke(driver.m.cpu.cr3, slot.add(4), &1u32.to_le_bytes()).unwrap();
-        let threads = driver.inventory("pool THRT");
+        let (threads, ids) = (driver.inventory("pool THRT"), driver.inventory("pool CIDO"));
         let (came, _) = driver.try_thread(app, 2, &[]);
         assert_eq!(came, Came::Returned(0xC000_009A), "{variant:?}");
         assert_eq!(driver.inventory("pool THRT") - threads, left);
-        assert_eq!(driver.inventory("pool CIDO") - 4, left);
+        assert_eq!(driver.inventory("pool CIDO") - ids, left);
         let handle = app.handle - 4;
         let open = driver.kernel.object(&driver.m, Owner::Process(init), handle).is_some();
         assert_eq!(open, left == 1, "the handle of {variant:?}");
@@ -259,9 +259,13 @@ fn ids_count_up_and_handles_take_the_lowest_place() {
     let app = driver.process("app");
     let main = driver.thread("main", app, 2, &[]);
     assert_eq!(driver.kernel.client_id(&driver.m, app.id), Some((3, 0)));
-    assert_eq!(driver.kernel.client_id(&driver.m, main.id), Some((3, 5)));
+    assert_eq!(
+        driver.kernel.client_id(&driver.m, main.id),
+        Some((3, 6)),
+        "5 is that of the thread with which CSRSS serves init"
+    );
     let (init, thread) = driver.init();
-    driver.set_data(init, 0x60, &[0, 0, 3, 5]);
+    driver.set_data(init, 0x60, &[0, 0, 3, 6]);
     driver.set_data(init, 0x300, &[0x18, 0, 0, 0, 0, 0]);
     let data = program::DATA.0;
     let args = [data + 0x60, 0, data + 0x300, data + 0x68];

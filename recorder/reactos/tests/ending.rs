@@ -42,11 +42,11 @@ fn returning_from_the_entry_ends_the_process() {
                 "thread main exit status: 0000002A"
             ]
         );
-        // Reaped: only init's handle keeps the object, and so the stack.
-        assert_eq!(driver.inventory("kernel stacks"), stacks);
+        // Reaped: only init's handle keeps the object, and so the stack. CSRSS's thread for it is gone.
+        assert_eq!(driver.inventory("kernel stacks"), stacks - 1);
         let (_, init) = driver.init();
         assert_eq!(driver.call(init, "NtClose", &[main.handle]), Came::Returned(0));
-        assert_eq!(driver.inventory("kernel stacks"), stacks - 1);
+        assert_eq!(driver.inventory("kernel stacks"), stacks - 2);
         assert_eq!(driver.call(init, "NtClose", &[app.handle]), Came::Returned(0));
         assert_eq!(driver.inventory("processes"), 2);
         assert_eq!(driver.call(init, "NtClose", &[app.handle]), Came::Returned(0xC000_0001));

@@ -210,15 +210,13 @@ fn waits_on_several_objects_end_with_the_first_or_with_all() {
     for period in PERIODS {
         let mut driver = Driver::boot(Variant::Article, period);
         let (app, main, worker) = app(&mut driver);
-        let handles: Vec<u32> = (0..5)
+        let (handles, theirs): (Vec<u32>, Vec<u32>) = (0..5)
             .map(|_| {
                 let event = driver.object("NtCreateEvent", &[1, 0]);
-                driver.give(app, event);
-                event
+                (event, driver.give(app, event))
             })
-            .collect();
+            .unzip();
         let (init, thread) = driver.init();
-        let theirs: Vec<u32> = (0..5).map(|index| 4 + 4 * index).collect();
         driver.set_data(app.id, 0x80, &theirs);
         driver.set_data(init, 0x80, &handles);
         let array = program::DATA.0 + 0x80;
@@ -228,9 +226,10 @@ fn waits_on_several_objects_end_with_the_first_or_with_all() {
         assert_eq!(driver.call(thread, "NtSetEvent", &[handles[4], 0]), Came::Returned(0));
         assert_eq!(eax(&mut driver, worker), 4);
         assert_eq!(driver.inventory("pool WAIT"), 0);
-        assert_eq!(driver.call(thread, "NtSetEvent", &[handles[1], 0]), Came::Returned(0));
-        assert_eq!(state(&driver, 0), "waiting");
         assert_eq!(driver.call(thread, "NtSetEvent", &[handles[0], 0]), Came::Returned(0));
+        assert_eq!(state(&driver, 0), "waiting");
+        // The last object's place in the array is not the status.
+        assert_eq!(driver.call(thread, "NtSetEvent", &[handles[1], 0]), Came::Returned(0));
         assert_eq!(eax(&mut driver, main), 0);
         for (count, status) in [(65, 0xC000_0001), (0, 0xC000_000D)] {
             let args = [count, array, 1, 0, 0];
@@ -294,4 +293,57 @@ fn a_process_can_be_waited_for() {
         assert_eq!(driver.call(main.id, "ExitProcess", &[1]), Came::Ended);
         assert_eq!(eax(&mut driver, waiter), 0);
     }
+}
+
+#[test]
+fn a_context_is_asked_of_a_suspended_thread_in_vain() {
+    for period in PERIODS {
+        let mut driver = Driver::boot(Variant::Article, period);
+        let (_, _, worker) = app(&mut driver);
+        let (_, init) = driver.init();
+        assert_eq!(driver.call(init, "NtSuspendThread", &[worker.handle, 0]), Came::Returned(0));
+        assert_eq!(state(&driver, 1), "suspended");
+        // The special APC wakes it from its suspension, and its kernel routine has lost the context.
+        assert_eq!(driver.call(init, "NtGetContextThread", &[worker.handle, program::DATA.0]), Came::Stopped);
+        assert_eq!(driver.view().bugcheck.unwrap().code, 0x1E);
+    }
+}
+
+#[test]
+fn signaling_and_waiting_are_one_step() {
+    for period in PERIODS {
+        let mut driver = Driver::boot(Variant::Article, period);
+        let (app, main, worker) = app(&mut driver);
+        let (_, init) = driver.init();
+        let [event, semaphore] = [("NtCreateEvent", [1, 0]), ("NtCreateSemaphore", [0, 5])]
+            .map(|(service, more)| driver.object(service, &more));
+        let [ours, theirs] = [event, semaphore].map(|handle| driver.give(app, handle));
+        let service = "NtSignalAndWaitForSingleObject";
+        assert_eq!(driver.call(worker.id, "NtWaitForSingleObject", &[theirs, 0, 0]), Came::Waits);
+        // The semaphore's unit goes to the worker; main waits for the event.
+        assert_eq!(driver.call(main.id, service, &[theirs, ours, 0, 0]), Came::Waits);
+        assert_eq!(eax(&mut driver, worker), 0);
+        assert_eq!(driver.call(init, "NtSetEvent", &[event, 0]), Came::Returned(0));
+        assert_eq!(eax(&mut driver, main), 0);
+        // Thread objects cannot be signaled; sections cannot be waited for.
+        assert_eq!(driver.call(main.id, service, &[u32::MAX - 1, ours, 0, 0]), Came::Returned(0xC000_0024));
+        let section = contract::Kernel::scene(&driver.kernel, &driver.m).section;
+        assert_eq!(driver.call(init, service, &[event, section, 0, 0]), Came::Returned(0xC100_0002));
+        assert_eq!(driver.call(main.id, service, &[theirs, 0, 0, 0]), Came::Returned(0xC000_0008));
+        // None of these three signaled anything.
+        assert_eq!(driver.call(worker.id, "NtWaitForSingleObject", &[theirs, 0, 0]), Came::Waits);
+    }
+}
+
+#[test]
+fn sleep_0_takes_until_the_next_tick() {
+    let mut driver = Driver::boot(Variant::Article, None);
+    let (app, main, _) = app(&mut driver);
+    driver.set_data(app.id, 0x40, &[0, 0]);
+    assert_eq!(driver.call(main.id, "NtDelayExecution", &[0, program::DATA.0 + 0x40]), Came::Waits);
+    // Interrupts that only hand the processor on are no ticks.
+    driver.rotate();
+    assert_eq!(state(&driver, 0), "waiting");
+    driver.ticks(1);
+    assert_eq!(eax(&mut driver, main), 0);
 }

@@ -93,6 +93,17 @@ impl Event {
     }
 }
 
+impl Event {
+    /// The process in whose table the handle lies that is duplicated, where the event names one.
+    pub(crate) fn source_process(&self) -> Option<&str> {
+        let index = self.verb.args.iter().position(|argument| argument.key == "source-process")?;
+        match &self.values[index] {
+            Value::Handle(HandleRef::Named(process)) => Some(process),
+            _ => None,
+        }
+    }
+}
+
 impl Case {
     /// Parses a case. `path` is how messages show the file; `name` is the case's name.
     ///
@@ -118,14 +129,20 @@ impl Case {
             let Some(process) = event.actor.as_deref().and_then(|actor| self.process_of(actor)) else {
                 continue;
             };
-            let used = event.values.iter().flat_map(|value| match value {
-                Value::Handle(handle) => std::slice::from_ref(handle),
-                Value::Handles(handles) => handles,
-                _ => &[],
-            });
-            for handle in used {
-                if let HandleRef::Named(name) = handle {
-                    wanted.entry(process).or_default().insert(name);
+            for (argument, value) in event.verb.args.iter().zip(&event.values) {
+                let used = match value {
+                    Value::Handle(handle) => std::slice::from_ref(handle),
+                    Value::Handles(handles) => handles,
+                    _ => &[],
+                };
+                let process = match event.source_process() {
+                    Some(source) if argument.key == "source" => source,
+                    _ => process,
+                };
+                for handle in used {
+                    if let HandleRef::Named(name) | HandleRef::Near(name, _) = handle {
+                        wanted.entry(process).or_default().insert(name);
+                    }
                 }
             }
         }

@@ -54,6 +54,7 @@ pub(crate) fn predefined() -> impl Iterator<Item = (&'static str, NameKind)> {
         ("init", NameKind::Thread { process: "init".to_owned() }),
         ("System", NameKind::Process),
         ("SystemThread", NameKind::Thread { process: "System".to_owned() }),
+        ("Section", NameKind::Object { kind: ObjectKind::Section, process: "init".to_owned() }),
     ]
     .into_iter()
 }

@@ -7,13 +7,14 @@ use super::parse::Parser;
 use super::token::{self, Word, nearest};
 use super::value::{HandleRef, Value};
 use crate::verbs::{self, Binds, By};
+use contract::ObjectKind;
 use std::ops::Range;
 
 /// Characters that a name has at most.
 const NAME_MAX: usize = 32;
 
 /// Words that cannot name anything, because they mean something where a name could stand.
-const RESERVED: [&str; 16] = [
+const RESERVED: [&str; 18] = [
     "self",
     "thread",
     "process",
@@ -27,6 +28,8 @@ const RESERVED: [&str; 16] = [
     "driver",
     "look",
     "run",
+    "repeat",
+    "hurry",
     "init",
     "yes",
     "no",
@@ -148,6 +151,14 @@ impl Parser<'_> {
                 return Err(Problem::new(word.span.clone(), title, "nothing to bind")
                     .other(verb_span.clone(), "returns a status alone"));
             }
+            Binds::Object(ObjectKind::Thread) => match event.value("process") {
+                Value::Handle(HandleRef::Named(target))
+                    if matches!(self.names.get(target), Some((NameKind::Process, _))) =>
+                {
+                    NameKind::Thread { process: target.clone() }
+                }
+                _ => NameKind::Thread { process: own() },
+            },
             Binds::Object(kind) => NameKind::Object { kind, process: own() },
             Binds::Value(_) => NameKind::Value,
             Binds::Handle(None) => NameKind::Handle { process: own() },

@@ -6,7 +6,7 @@ use super::names::{NameKind, predefined};
 use super::token::{self, Word};
 use super::value::{HandleRef, Value};
 use super::{Case, CaseError, Event, Line, digest};
-use crate::verbs::{self, By, Verb};
+use crate::verbs::{self, By, Deed, How, Verb};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -45,6 +45,9 @@ pub(super) fn parse(path: &str, name: &str, text: &str) -> Result<Case, CaseErro
             return Err(problem(untitled(words[0].span.clone())));
         }
         let event = parser.line(&words, code).map_err(problem)?;
+        if let Some(Line { event: before, .. }) = lines.last() {
+            repeatable(before, &event, &words[0]).map_err(problem)?;
+        }
         let source: Vec<&str> = words.iter().map(|word| word.text).collect();
         lines.push(Line { number, text: source.join(" "), event });
         if lines.len() > EVENTS_MAX {
@@ -78,6 +81,16 @@ pub(super) fn parse(path: &str, name: &str, text: &str) -> Result<Case, CaseErro
         digest: digest(text.as_bytes()),
         names: parser.names.into_iter().map(|(name, (kind, _))| (name, kind)).collect(),
     })
+}
+
+/// What `repeat` stands before is the line of a thread.
+fn repeatable(before: &Event, event: &Event, word: &Word) -> Result<(), Problem> {
+    let repeated = matches!(before.verb.how, How::Recorder(Deed::Repeat));
+    if repeated && event.verb.by == By::World {
+        let title = format!("`{}` cannot be repeated", event.verb.name);
+        return Err(Problem::new(word.span.clone(), title, "expected a thread that acts, or a driver"));
+    }
+    Ok(())
 }
 
 fn untitled(at: Range<usize>) -> Problem {
@@ -224,7 +237,7 @@ impl<'t> Parser<'t> {
             _ => &[],
         });
         for handle in handles {
-            let HandleRef::Named(name) = handle else { continue };
+            let (HandleRef::Named(name) | HandleRef::Near(name, _)) = handle else { continue };
             let Some((NameKind::Handle { process: owner }, created)) = self.names.get(name) else { continue };
             // The source of a duplication is a handle of the source process.
             if owner != process && event.verb.name != "NtDuplicateObject" {

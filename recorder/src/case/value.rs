@@ -4,7 +4,7 @@ use super::error::Problem;
 use super::names::NameKind;
 use super::parse::Parser;
 use super::token::{Word, nearest};
-use crate::verbs::{Choices, Kind};
+use crate::verbs::{Choices, Kind, TIMES_MAX};
 use contract::{STATUS_NAMES, Status, program};
 use std::ops::Range;
 
@@ -25,6 +25,8 @@ pub enum Value {
     Time(Time),
     /// A name of the case: of a process, a thread or an object, or a new one.
     Name(String),
+    /// A number that a line has bound, and what is added to it.
+    Bound(String, u32),
     /// An address in the program, by its symbol (`apc`), or behind one (`data+10`).
     Symbol(String, u32),
     /// The word that was chosen, and the number it stands for.
@@ -38,6 +40,8 @@ pub enum Value {
 pub enum HandleRef {
     /// An object by its name, or a bound handle.
     Named(String),
+    /// The same, and what is added to the handle's value.
+    Near(String, u32),
     /// `self`: NtCurrentProcess, FFFFFFFF.
     CurrentProcess,
     /// `thread`: NtCurrentThread, FFFFFFFE.
@@ -80,6 +84,10 @@ pub(super) fn parse(parser: &Parser, kind: &Kind, key: &str, word: &Word) -> Res
         Kind::Handle => handle(parser, word).map(Value::Handle),
         Kind::Handles => handles(parser, word),
         Kind::Number => number(text).map(Value::Number).ok_or_else(|| wrong(not_a_number(key, text))),
+        Kind::Times => match number(text) {
+            Some(times @ 1..=TIMES_MAX) => Ok(Value::Number(times)),
+            _ => Err(wrong(format!("an event cannot happen `{text}` times"))),
+        },
         Kind::Status => status(word, key),
         Kind::Bool => match text {
             "yes" => Ok(Value::Bool(true)),
@@ -191,6 +199,15 @@ fn handle(parser: &Parser, word: &Word) -> Result<HandleRef, Problem> {
             }
             Some(_) => HandleRef::Named(text.to_owned()),
             None => {
+                if let Some((name, offset)) = text.split_once('+')
+                    && let Some(offset) = number(offset)
+                    && let HandleRef::Named(name) = handle(
+                        parser,
+                        &Word { text: name, span: word.span.start..word.span.start + name.len() },
+                    )?
+                {
+                    return Ok(HandleRef::Near(name, offset));
+                }
                 let names = parser.names.keys().map(String::as_str).filter(|name| *name != "init");
                 let known = names.chain(["self", "thread", "NULL", "bad"]);
                 return Err(parser.unknown(word, format!("nothing is named `{text}`"), known));
@@ -255,11 +272,19 @@ fn address(parser: &Parser, word: &Word, kind: &Kind) -> Result<Value, Problem> 
     if let Some(value) = number(word.text) {
         return Ok(Value::Number(value));
     }
-    if let Some((found, created)) = parser.names.get(word.text) {
+    if let Some((found, created)) = parser.names.get(place) {
         if *found == NameKind::Value {
-            return Ok(Value::Name(word.text.to_owned()));
+            let offset = offset.ok_or_else(|| {
+                let behind = &word.text[place.len() + 1..];
+                Problem::new(
+                    word.span.clone(),
+                    not_a_number("an address", behind),
+                    "expected a number behind +",
+                )
+            })?;
+            return Ok(Value::Bound(place.to_owned(), offset));
         }
-        let title = format!("`{}` is {}, not an address", word.text, found.describe());
+        let title = format!("`{place}` is {}, not an address", found.describe());
         let problem = Problem::new(word.span.clone(), title, format!("expected {}", kind.doc()));
         return Err(parser.pointing(problem, created, "created here"));
     }

@@ -5,9 +5,9 @@ use super::frame::UNWRITTEN;
 use super::look::{flags_text, selector_text};
 use super::run::Run;
 use crate::case::Event;
-use crate::verbs::{Binds, By, Choices, How, Param, choices};
+use crate::verbs::{Binds, Choices, Gives, How, Param, choices};
 use contract::context::{self, Context};
-use contract::{ObjectId, Outcome, Status};
+use contract::{ObjectId, ObjectKind, Outcome, Status};
 use guest::{Pointer, Slot};
 use machine::Va;
 
@@ -35,10 +35,28 @@ impl Run {
                 let values = vec![("control-word".to_owned(), format!("{:04X}", eax & 0xFFFF))];
                 return Some(Outcome::Seen { values });
             }
+            How::Program("read") => {
+                let values = vec![("value".to_owned(), self.place_text(*eax))];
+                return Some(Outcome::Seen { values });
+            }
+            How::Program("syscall") => {
+                return Some(Outcome::Returned { status: Status(*eax), values: Vec::new() });
+            }
             How::Program(_) | How::Recorder(_) => return Some(Outcome::Done),
             // What these give back is nothing, and EAX is chance.
-            How::Call { params: [], .. } if call.verb.by == By::Driver => return Some(Outcome::Done),
-            How::Call { .. } => {}
+            How::Call { gives: Gives::Nothing, .. } => return Some(Outcome::Done),
+            How::Call { gives: Gives::Number(name), .. } => {
+                return Some(Outcome::Seen { values: vec![(name.to_owned(), format!("{eax:X}"))] });
+            }
+            How::Call { gives: Gives::Bool, .. } => {
+                let mut values =
+                    vec![("value".to_owned(), if *eax == 0 { "FALSE" } else { "TRUE" }.to_owned())];
+                if *eax == 0 {
+                    values.push(("error".to_owned(), self.last_error()));
+                }
+                return Some(Outcome::Seen { values });
+            }
+            How::Call { gives: Gives::Status, .. } => {}
         }
         let status = Status(*eax);
         let mut values = Vec::new();
@@ -57,9 +75,11 @@ impl Run {
                 name,
                 match dword(bytes, 0) {
                     UNWRITTEN => "unwritten".to_owned(),
-                    value => value.to_string(),
+                    // What a mutant's recursion makes of its state is negative.
+                    value => (value as i32).to_string(),
                 },
             ),
+            Param::OutWord(name) => show(name, self.place_text(dword(bytes, 0))),
             Param::Query => query(call.verb.name, call.class, bytes, values),
             Param::ContextOut => self.context_values(bytes, values),
             Param::StateChange
@@ -184,8 +204,12 @@ fn query(service: &str, class: u32, bytes: &[u8], values: &mut Values) {
     let choices = if of_process { &choices::PROCESS_CLASS } else { &choices::THREAD_CLASS };
     if known(choices, "BasicInformation") {
         show("exit-status", Status(first).to_string());
-    } else if known(choices, "Times") && !of_process {
+        if !of_process {
+            show("teb", set(dword(bytes, 4)));
+        }
+    } else if known(choices, "Times") {
         // CreateTime, ExitTime, KernelTime, UserTime.
+        show("create-time", set(dword(bytes, 0) | dword(bytes, 4)));
         show("exit-time", set(dword(bytes, 8) | dword(bytes, 12)));
     } else if known(choices, "DebugPort") || known(choices, "DebugObjectHandle") {
         show("value", set(first));
@@ -231,6 +255,10 @@ impl Run {
             && let Some((id, kind)) = self.kernel.object(&self.motor.m, owner, value)
         {
             self.name_object(&name, kind, id);
+            if kind == ObjectKind::Thread && process != "init" {
+                // `init` keeps every thread that a case has named, so that its end can be seen.
+                self.give(line, "init", &name)?;
+            }
             self.hand_out(line)?;
         }
         Ok(())

@@ -5,11 +5,11 @@ use super::error::RecordError;
 use super::motor::{Detail, Motor, Pause};
 use super::quiet::{SLICE, Watch, breakpoints, park};
 use crate::EventRecord;
-use crate::recording::Reaching;
+use crate::recording::{Reaching, boot_chunk};
 use contract::{Kernel, Outcome};
 use machine::registers::flags;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Instructions that booting may take.
 const BOOT_MAX: u64 = 10_000_000;
@@ -22,6 +22,14 @@ pub(super) struct Booted {
     pub(super) routines: Vec<String>,
     /// Their numbers.
     pub(super) numbers: BTreeMap<&'static str, u16>,
+    chunk: OnceLock<Vec<u8>>,
+}
+
+impl Booted {
+    /// What stands of it in every recording's file.
+    pub(super) fn chunk(&self) -> &[u8] {
+        self.chunk.get_or_init(|| boot_chunk(&self.event, &self.routines))
+    }
 }
 
 /// The kernel, booted and quiet.
@@ -78,11 +86,12 @@ fn boot(kernel: &'static dyn Kernel, detail: Detail) -> Result<Booted, RecordErr
         outcome: Outcome::Done,
         view: kernel.view(&motor.m, &[]),
         named: Vec::new(),
+        threads: notes.threads,
         trace: notes.trace,
         untraced: notes.untraced,
         inputs: notes.inputs,
         steps: notes.steps,
         machine: motor.m,
     };
-    Ok(Booted { event, routines: motor.routines, numbers: motor.numbers })
+    Ok(Booted { event, routines: motor.routines, numbers: motor.numbers, chunk: OnceLock::new() })
 }

@@ -7,7 +7,7 @@ use super::quiet::{SLICE, park, parked};
 use super::run::{Run, unavailable};
 use crate::case::{Event, Line, Value};
 use crate::recording::Reaching;
-use crate::verbs::{How, Param, Verb};
+use crate::verbs::{How, Kind, Param, Verb};
 use contract::{Activity, ObjectId, Outcome, ThreadStatus, program};
 use machine::{Reg, Va};
 
@@ -95,7 +95,7 @@ impl Run {
         let mut stack = Stack::default();
         let mut registers = Vec::new();
         let target = match event.verb.how {
-            How::Call { service, params } => {
+            How::Call { service, params, .. } => {
                 let Some(entry) = self.kernel.image().services.get(service).copied() else {
                     return Ok(Err(unavailable("no such service")));
                 };
@@ -107,8 +107,15 @@ impl Run {
                 entry
             }
             How::Program(symbol) => {
-                if let Some(Value::Number(value)) = event.values.first() {
-                    registers.push((Reg::Eax as u8, *value));
+                for (argument, value) in event.verb.args.iter().zip(&event.values) {
+                    let register = match argument.kind {
+                        Kind::Address => Reg::Ecx,
+                        _ => Reg::Eax,
+                    };
+                    match self.number(value) {
+                        Ok(value) => registers.push((register as u8, value)),
+                        Err(why) => return Ok(Err(why)),
+                    }
                 }
                 program::symbol(symbol)
             }
@@ -139,7 +146,7 @@ impl Run {
         &mut self,
         verb: &'static Verb,
         target: Va,
-        stack: Stack,
+        mut stack: Stack,
         mut registers: Vec<(u8, u32)>,
         call: bool,
     ) -> Result<(), Outcome> {
@@ -159,6 +166,10 @@ impl Run {
                 raw.extend(value.to_le_bytes());
             }
             let esp = locals.wrapping_sub(raw.len() as u32);
+            for (at, target) in &stack.links {
+                let pointer = locals.wrapping_add(*target as u32);
+                stack.locals[*at..at + 4].copy_from_slice(&pointer.to_le_bytes());
+            }
             raw.extend(&stack.locals);
             writes.push((Va(esp), raw));
             registers.push((Reg::Esp as u8, esp));
@@ -168,6 +179,7 @@ impl Run {
         if self.motor.input(Reaching::Program { writes, registers, eip: target.0 }).is_err() {
             return Err(unavailable("no stack"));
         }
+        self.caller = Some(thread);
         let watched = self.watched.entry(thread).or_default();
         watched.rest = None;
         watched.call = Some(Pending { verb, class: 0, back, rest, outs, result: None, outcome: None });

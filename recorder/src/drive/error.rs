@@ -21,3 +21,14 @@ pub enum RecordError {
         what: String,
     },
 }
+
+/// Why a recording could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The case could not be run.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The output takes no more.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}

@@ -6,10 +6,12 @@ use crate::case::{Event, HandleRef, Time, Value};
 use crate::verbs::Param;
 use contract::{ObjectId, ObjectKind, Outcome, context, program};
 use guest::Pointer;
-use machine::Va;
+use machine::{PAGE, Va};
 
 /// What a doubleword holds that a call is to fill; no count, handle or status looks like it.
 pub(super) const UNWRITTEN: u32 = 0xCCCC_CCCC;
+/// The name of an object that is opened by a name: no object has it.
+const NAME: &str = "\\Tandem";
 /// A handle that no table holds.
 const BAD: u32 = 0x0BAD_BAD0;
 /// What goes on the stack for a parameter.
@@ -28,6 +30,8 @@ pub(super) struct Stack {
     pub(super) locals: Vec<u8>,
     /// What the call fills: the parameter and its local's offset.
     pub(super) outs: Vec<(Param, usize)>,
+    /// Pointers within the locals: where each lies, and the local that it points to.
+    pub(super) links: Vec<(usize, usize)>,
 }
 
 impl Stack {
@@ -63,7 +67,12 @@ impl Run {
     ) -> Result<(), Outcome> {
         match param {
             Param::Arg(key) => {
-                let value = self.word(event.value(key), actor)?;
+                let value = match event.value(key) {
+                    Value::Handle(HandleRef::Named(name)) if key == "source" => {
+                        self.source(event, actor, name)?
+                    }
+                    value => self.word(value, actor)?,
+                };
                 stack.words.push(Word::Value(value));
             }
             Param::Time(key) => match event.value(key) {
@@ -79,7 +88,11 @@ impl Run {
             },
             Param::Count(key) => {
                 let Value::Handles(handles) = event.value(key) else { unreachable!("a list of handles") };
-                stack.words.push(Word::Value(handles.len() as u32));
+                let count = match event.value("count") {
+                    Value::Number(count) => *count,
+                    _ => handles.len() as u32,
+                };
+                stack.words.push(Word::Value(count));
             }
             Param::Array(key) => {
                 let Value::Handles(handles) = event.value(key) else { unreachable!("a list of handles") };
@@ -89,16 +102,35 @@ impl Run {
                 }
                 stack.pointer(&raw);
             }
-            Param::Out(_) | Param::OutHandle => stack.out(param, &UNWRITTEN.to_le_bytes()),
+            Param::Out(_) | Param::OutWord(_) | Param::OutHandle => {
+                stack.out(param, &UNWRITTEN.to_le_bytes())
+            }
             Param::Const(value) => stack.words.push(Word::Value(value)),
-            Param::ObjectAttributes => {
-                let mut raw = [0; 0x18];
-                raw[0] = 0x18;
+            Param::ObjectAttributes => self.object_attributes(stack, event)?,
+            Param::ClientId(key) => {
+                let (process, thread) = self.client_id(event, key)?;
+                let raw = [process.to_le_bytes(), thread.to_le_bytes()].concat();
                 stack.pointer(&raw);
             }
-            Param::ClientId(key) => {
-                let (process, thread) = self.client_id(event.value(key))?;
-                let raw = [process.to_le_bytes(), thread.to_le_bytes()].concat();
+            Param::Or(key, otherwise) => match event.value(key) {
+                Value::None => self.param(stack, *otherwise, event, actor, thread)?,
+                given => {
+                    let value = self.word(given, actor)?;
+                    stack.words.push(Word::Value(value));
+                }
+            },
+            Param::Scratch(len) => {
+                stack.pointer(&vec![0; len]);
+            }
+            Param::ThreadContext => {
+                let raw = self.start_context(event)?;
+                stack.pointer(&raw);
+            }
+            Param::InitialTeb => {
+                let top = self.number(event.value("esp"))?.next_multiple_of(PAGE);
+                let bottom = top.wrapping_sub(PAGE);
+                // What stands first is for a stack that somebody else had before.
+                let raw = [0, 0, top, bottom, bottom].map(u32::to_le_bytes).concat();
                 stack.pointer(&raw);
             }
             Param::Pointer(key) => {
@@ -164,9 +196,24 @@ impl Run {
                     [program::ENTRY, program::PARK, program::APC].into_iter().find(|known| known == place);
                 program::symbol(symbol.unwrap_or(program::PARK)).0.wrapping_add(*offset)
             }
-            Value::Name(bound) => *self.values.get(bound).ok_or_else(|| unavailable("never bound"))?,
+            Value::Bound(name, offset) => {
+                let value = self.values.get(name).ok_or_else(|| unavailable("never bound"))?;
+                value.wrapping_add(*offset)
+            }
             _ => 0,
         })
+    }
+
+    /// The handle that is duplicated: that of the process that it is taken from, else the value that
+    /// another process has bound.
+    fn source(&self, event: &Event, actor: &str, name: &str) -> Result<u32, Outcome> {
+        let process = event.source_process().map_or_else(|| self.process_of(actor), str::to_owned);
+        let own = self.handles.get(&(process, name.to_owned()));
+        let bound = || self.handles.iter().find(|((_, known), _)| known == name).map(|(_, handle)| handle);
+        match own.or_else(bound) {
+            Some(handle) => Ok(*handle),
+            None => self.handle(&HandleRef::Named(name.to_owned()), actor),
+        }
     }
 
     fn handle(&self, handle: &HandleRef, actor: &str) -> Result<u32, Outcome> {
@@ -176,27 +223,81 @@ impl Run {
             HandleRef::Null => 0,
             HandleRef::Bad => BAD,
             HandleRef::Number(value) => *value,
-            HandleRef::Named(name) => {
-                let own = self.handles.get(&(self.process_of(actor), name.clone()));
-                // The source of a duplication may be a handle that another process has bound.
-                let bound = || {
-                    let mut bound = self.handles.iter().filter(|((_, known), _)| known == name);
-                    bound.next().map(|(_, handle)| handle)
-                };
-                match own.or_else(bound) {
-                    Some(handle) => *handle,
-                    None if self.exists(name) => return Err(unavailable("no handle")),
-                    None => return Err(unavailable("never created")),
-                }
+            HandleRef::Near(name, offset) => {
+                self.handle(&HandleRef::Named(name.clone()), actor)?.wrapping_add(*offset)
             }
+            HandleRef::Named(name) => match self.handles.get(&(self.process_of(actor), name.clone())) {
+                Some(handle) => *handle,
+                None if self.exists(name) => return Err(unavailable("no handle")),
+                None => return Err(unavailable("never created")),
+            },
         })
     }
 
-    fn client_id(&self, value: &Value) -> Result<(u32, u32), Outcome> {
-        let Value::Name(name) = value else { unreachable!("whose ids is a name") };
-        let (process, thread) = *self.ids.get(name).ok_or_else(|| unavailable("never created"))?;
-        let is_process = self.objects.get(name).is_some_and(|(_, kind)| *kind == ObjectKind::Process);
-        Ok((process, if is_process { 0 } else { thread }))
+    /// The ids of what an argument names, unless others are given.
+    fn client_id(&self, event: &Event, key: &str) -> Result<(u32, u32), Outcome> {
+        let known = |name: &str| self.ids.get(name).copied().ok_or_else(|| unavailable("never created"));
+        let mut ids = match event.value(key) {
+            Value::Name(name) => {
+                let (process, thread) = known(name)?;
+                let is_process = self.objects.get(name).is_some_and(|(_, kind)| *kind == ObjectKind::Process);
+                (process, if is_process { 0 } else { thread })
+            }
+            _ => (0, 0),
+        };
+        let given = |key: &str| event.verb.args.iter().any(|a| a.key == key).then(|| event.value(key));
+        if let Some(Value::Name(process)) = given("of") {
+            ids.0 = known(process)?.0;
+        }
+        if let Some(Value::Number(id)) = given("process-id") {
+            ids.0 = *id;
+        }
+        if let Some(Value::Number(id)) = given("thread-id") {
+            ids.1 = *id;
+        }
+        Ok(ids)
+    }
+
+    /// An OBJECT_ATTRIBUTES, and the name that it points to.
+    fn object_attributes(&self, stack: &mut Stack, event: &Event) -> Result<(), Outcome> {
+        let given = |key: &str| event.verb.args.iter().any(|a| a.key == key).then(|| event.value(key));
+        let mut raw = [0; 0x18];
+        raw[0] = 0x18;
+        if let Some(attributes @ Value::Number(_)) = given("attributes") {
+            raw[0xC..0x10].copy_from_slice(&self.number(attributes)?.to_le_bytes());
+        }
+        let at = stack.pointer(&raw);
+        if let Some(Value::Bool(true)) = given("named") {
+            let text: Vec<u8> = NAME.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            let length = text.len() as u16;
+            let text = stack.local(&text);
+            let string = [length.to_le_bytes(), length.to_le_bytes(), [0, 0], [0, 0]].concat();
+            let string = stack.local(&string);
+            stack.links.extend([(string + 4, text), (at + 8, string)]);
+        }
+        Ok(())
+    }
+
+    /// The CONTEXT of a thread that starts in the program.
+    fn start_context(&self, event: &Event) -> Result<Vec<u8>, Outcome> {
+        use context::Context;
+        let mut raw = vec![0; context::SIZE as usize];
+        let layout = Context::at(Va(0));
+        for (slot, value) in [
+            (layout.context_flags(), context::FULL),
+            (layout.eip(), self.number(event.value("eip"))?),
+            (layout.esp(), self.number(event.value("esp"))?),
+            (layout.eflags(), 0x202),
+            (layout.seg_cs(), 0x1B),
+            (layout.seg_ss(), 0x23),
+            (layout.seg_ds(), 0x23),
+            (layout.seg_es(), 0x23),
+            (layout.seg_fs(), 0x3B),
+        ] {
+            let offset = slot.at.0 as usize;
+            raw[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        Ok(raw)
     }
 
     /// A CONTEXT: what a thread has at rest, and what the event gives.
@@ -234,6 +335,7 @@ impl Run {
         }
         for (key, slot) in [
             ("eip", layout.eip()),
+            ("esp", layout.esp()),
             ("eflags", layout.eflags()),
             ("segcs", layout.seg_cs()),
             ("segss", layout.seg_ss()),
@@ -274,6 +376,7 @@ pub(super) fn class_and_length(event: &Event) -> (u32, u32) {
     };
     let own = match (event.verb.name, class) {
         ("NtQueryInformationProcess", 0) => 0x18,
+        ("NtQueryInformationProcess", 4) => 0x20,
         ("NtQueryInformationThread", 0) => 0x1C,
         ("NtQueryInformationThread", 1) => 0x20,
         // Hiding from the debugger takes no value.

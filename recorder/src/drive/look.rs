@@ -3,6 +3,7 @@
 use super::error::RecordError;
 use super::run::{Run, unavailable};
 use crate::case::{Event, Line, Value};
+use crate::verbs::{Deed, How};
 use contract::{Kernel, Outcome, program};
 use machine::{Cpu, Machine, PAGE, Reg, Seg, Va};
 
@@ -11,6 +12,11 @@ const STACK_BASE: u32 = 0x04;
 const STACK_LIMIT: u32 = 0x08;
 const SELF: u32 = 0x18;
 const PEB: u32 = 0x30;
+/// TEB.LastErrorValue.
+const LAST_ERROR: u32 = 0x34;
+/// TEB.ClientId and TEB.DeallocationStack.
+const PROCESS_ID: u32 = 0x20;
+const DEALLOCATION_STACK: u32 = 0xE0C;
 /// Words of the stack that a look at the first instruction shows.
 const WORDS: u32 = 6;
 
@@ -52,6 +58,44 @@ impl Run {
                 Outcome::Seen { values }
             }
         })
+    }
+
+    /// `look teb` and `look stack`.
+    pub(super) fn teb(&mut self, line: &Line) -> Result<Outcome, RecordError> {
+        let Value::Name(name) = line.event.value("thread").clone() else {
+            unreachable!("a thread is a name")
+        };
+        if let Err(why) = self.bring(line, &name)? {
+            return Ok(why);
+        }
+        let m = &self.motor.m;
+        let teb = m.cpu.seg(Seg::Fs).base;
+        let field = |offset| read(m, Va(teb).add(offset)).unwrap_or(0);
+        let (base, limit) = (field(STACK_BASE), field(STACK_LIMIT));
+        let values = match line.event.verb.how {
+            How::Recorder(Deed::Stack) => vec![
+                ("committed", format!("{:X}", base.wrapping_sub(limit))),
+                ("reserved", format!("{:X}", base.wrapping_sub(field(DEALLOCATION_STACK)))),
+            ],
+            _ => vec![
+                ("process-id", field(PROCESS_ID).to_string()),
+                ("thread-id", field(PROCESS_ID + 4).to_string()),
+                ("teb", format!("{teb:08X}")),
+                ("peb", format!("{:08X}", field(PEB))),
+            ],
+        };
+        if let Some(bound) = &line.event.result {
+            self.values.insert(bound.clone(), limit);
+        }
+        let values = values.into_iter().map(|(name, value)| (name.to_owned(), value));
+        Ok(Outcome::Seen { values: values.collect() })
+    }
+
+    /// The current thread's LastErrorValue.
+    pub(super) fn last_error(&self) -> String {
+        let m = &self.motor.m;
+        let at = Va(m.cpu.seg(Seg::Fs).base).add(LAST_ERROR);
+        read(m, at).map_or("none".to_owned(), |error| error.to_string())
     }
 
     /// A code address as its symbol; a small number as itself; any other value as `pointer`, when it

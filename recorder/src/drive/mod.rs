@@ -17,13 +17,16 @@ mod frame;
 mod look;
 mod motor;
 mod nesting;
+mod player;
 mod quiet;
 mod replay;
 mod run;
 mod scene;
 mod world;
 
-pub use error::RecordError;
+pub use error::{RecordError, WriteError};
 pub use look::symbol;
+pub use motor::apply;
+pub use player::{Player, SeekError};
 pub use replay::{Replay, Replayed, Step};
-pub use run::{Run, record, record_in_detail};
+pub use run::{Driven, Run, drive, record, record_in_detail, record_into};

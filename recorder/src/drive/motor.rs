@@ -2,8 +2,8 @@
 
 use super::nesting::Nesting;
 use crate::recording::{EventRecord, Input, Reaching, TraceStep, Went};
-use contract::routine::RoutineInfo;
-use contract::{Flow, Kernel, Named};
+use contract::routine::{RoutineInfo, STAGES};
+use contract::{Flow, Kernel, Named, ObjectId};
 use machine::registers::flags;
 use machine::{Fault, Machine, Memory, PAGE, Stop, Until, Va};
 use std::collections::BTreeMap;
@@ -23,10 +23,13 @@ pub(super) enum Pause {
     Stopped(String),
 }
 
-/// Whether a digest is taken after every instruction.
+/// How much is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Detail {
+    /// Neither a trace nor what reached the machine.
+    Nothing,
     No,
+    /// Also a digest after every instruction.
     Yes,
 }
 
@@ -34,9 +37,21 @@ pub(super) enum Detail {
 #[derive(Default)]
 pub(super) struct Notes {
     pub(super) inputs: Vec<Input>,
+    pub(super) threads: Vec<ObjectId>,
     pub(super) trace: Vec<TraceStep>,
     pub(super) untraced: u64,
     pub(super) steps: Vec<u32>,
+}
+
+impl Notes {
+    /// The number of a thread that ran a native routine.
+    fn number_of(&mut self, thread: ObjectId) -> u16 {
+        let known = self.threads.iter().position(|known| *known == thread);
+        known.unwrap_or_else(|| {
+            self.threads.push(thread);
+            self.threads.len() - 1
+        }) as u16
+    }
 }
 
 /// A machine that runs under a kernel.
@@ -56,6 +71,8 @@ pub(super) struct Motor {
     /// Memory as it was at the last digest that looked at it.
     seen: Memory,
     nesting: Nesting,
+    /// The numbers of routines by the addresses of their entries.
+    entries: BTreeMap<u32, u16>,
 }
 
 impl Motor {
@@ -72,12 +89,16 @@ impl Motor {
             unseen: false,
             seen,
             nesting: Nesting::default(),
+            entries: BTreeMap::new(),
         }
     }
 
     /// Lets something reach the machine, and writes it down.
     pub(super) fn input(&mut self, what: Reaching) -> Result<(), Fault> {
         apply(&mut self.m, &what)?;
+        if self.detail == Detail::Nothing {
+            return Ok(());
+        }
         self.notes.inputs.push(Input { at: self.m.retired, what });
         Ok(())
     }
@@ -92,7 +113,7 @@ impl Motor {
                 }
             }
             let budget = match self.detail {
-                Detail::No => instant - self.m.retired,
+                Detail::Nothing | Detail::No => instant - self.m.retired,
                 Detail::Yes => 1,
             };
             let before = self.m.retired;
@@ -148,7 +169,7 @@ impl Motor {
     /// Runs up to an instant; in detail, for one instruction.
     pub(super) fn advance_once(&mut self, instant: u64) -> Pause {
         let to = match self.detail {
-            Detail::No => instant,
+            Detail::Nothing | Detail::No => instant,
             Detail::Yes => self.m.retired + 1,
         };
         self.advance(to, &[], false)
@@ -159,7 +180,7 @@ impl Motor {
         let Some((info, stage)) = self.kernel.image().routine(at) else {
             return Err(format!("no native routine lies at {at}"));
         };
-        let full = self.notes.trace.len() == EventRecord::TRACE_MAX;
+        let full = self.detail == Detail::Nothing || self.notes.trace.len() == EventRecord::TRACE_MAX;
         let instant = self.m.retired;
         let thread = if full { None } else { Some(self.kernel.current(&self.m)) };
         let entered = thread.map(|thread| self.nesting.enter(&self.m, thread, stage));
@@ -188,19 +209,25 @@ impl Motor {
         if matches!(went, Went::Returned(_) | Went::Jumped(_)) {
             self.nesting.leave(entered);
         }
-        let thread = self.named.iter().position(|named| named.id == thread).map(|index| index as u16);
-        let routine = self.number(info);
+        let thread = self.notes.number_of(thread);
+        let routine = self.number(info, at);
         let args = if stage == 0 { args } else { Vec::new() };
         let depth = entered.depth;
         self.notes.trace.push(TraceStep { at: instant, depth, thread, routine, stage, args, went });
         Ok(())
     }
 
-    fn number(&mut self, info: RoutineInfo) -> u16 {
-        *self.numbers.entry(info.name).or_insert_with(|| {
+    fn number(&mut self, info: RoutineInfo, at: Va) -> u16 {
+        let entry = at.0 & !(STAGES - 1);
+        if let Some(number) = self.entries.get(&entry) {
+            return *number;
+        }
+        let number = *self.numbers.entry(info.name).or_insert_with(|| {
             self.routines.push(info.name.to_owned());
             (self.routines.len() - 1) as u16
-        })
+        });
+        self.entries.insert(entry, number);
+        number
     }
 
     /// Takes a digest of the registers, and behind a native routine of what changed in memory.
@@ -227,7 +254,9 @@ impl Motor {
 
     /// Starts a new event's notes, and gives the last one's.
     pub(super) fn take_notes(&mut self) -> Notes {
-        self.seen = self.m.memory.clone();
+        if self.detail == Detail::Yes {
+            self.seen = self.m.memory.clone();
+        }
         std::mem::take(&mut self.notes)
     }
 }
@@ -242,7 +271,7 @@ fn mix(hash: u64, word: u32) -> u64 {
 ///
 /// # Errors
 /// The page fault of a place that is not mapped.
-pub(super) fn apply(m: &mut Machine, what: &Reaching) -> Result<(), Fault> {
+pub fn apply(m: &mut Machine, what: &Reaching) -> Result<(), Fault> {
     let cr3 = m.cpu.cr3;
     let check = |m: &Machine, at: Va, len: usize| m.peek(cr3, at, &mut vec![0; len]);
     match what {

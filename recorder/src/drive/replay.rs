@@ -13,6 +13,10 @@ pub struct Replay<'r> {
     kernel: &'static dyn Kernel,
     /// The next event: 0 is booting.
     next: usize,
+    /// Where the last event led, for a replay that goes on from there.
+    machine: Option<Machine>,
+    /// Whether it goes on from where its last event led, not from what was recorded there.
+    through: bool,
 }
 
 /// An event that was replayed.
@@ -42,11 +46,23 @@ pub struct Step {
 impl<'r> Replay<'r> {
     /// Prepares to boot the kernel.
     pub fn start(recording: &'r Recording, kernel: &'static dyn Kernel) -> Replay<'r> {
-        Replay { recording, kernel, next: 0 }
+        Replay { recording, kernel, next: 0, machine: None, through: false }
+    }
+
+    /// Prepares to go on from a machine that stands after an event (counted from 1; 0 is booting), through
+    /// all the events behind it without looking at what was recorded of the machine between them. With no
+    /// machine: from booting, which is an event as well.
+    pub fn through(
+        recording: &'r Recording,
+        kernel: &'static dyn Kernel,
+        from: Option<(usize, Machine)>,
+    ) -> Replay<'r> {
+        let (next, machine) = from.map_or((0, None), |(event, machine)| (event + 1, Some(machine)));
+        Replay { recording, kernel, next, machine, through: true }
     }
 
     /// Replays booting, then each event; none after the last. Each event starts from the recorded
-    /// machine before it, so each is judged by itself.
+    /// machine before it, so each is judged by itself, unless the replay goes [`Replay::through`].
     ///
     /// # Errors
     /// [`RecordError::Boot`].
@@ -54,9 +70,16 @@ impl<'r> Replay<'r> {
         let event = self.next.checked_sub(1);
         let Some(recorded) = self.recorded(event) else { return Ok(None) };
         self.next += 1;
-        let mut motor = Motor::new(self.kernel, self.before(event)?, Detail::No);
+        let before = match self.machine.take().filter(|_| self.through) {
+            Some(machine) => machine,
+            None => self.before(event)?,
+        };
+        let mut motor = Motor::new(self.kernel, before, Detail::Nothing);
         let strayed = feed(&mut motor, recorded, |_| true).err();
         let same = strayed.is_none() && motor.m == recorded.machine;
+        if self.through {
+            self.machine = Some(motor.m.clone());
+        }
         Ok(Some(Replayed { event, same, strayed, machine: motor.m }))
     }
 
@@ -105,25 +128,24 @@ impl<'r> Replay<'r> {
                 motor.numbers.insert(info.name, index as u16);
             }
         }
-        motor.named = recorded.named.clone();
         // Whether it strays does not matter here: where its trace parts does.
         let _ = feed(&mut motor, recorded, |_| true);
-        let Notes { trace, .. } = motor.take_notes();
-        let parts = (0..trace.len().max(recorded.trace.len())).find(|index| {
-            // Who ran it may have been named only later in the event.
-            let plain = |step: &crate::TraceStep| crate::TraceStep { thread: None, ..step.clone() };
-            trace.get(*index).map(plain) != recorded.trace.get(*index).map(plain)
+        let Notes { trace, threads, .. } = motor.take_notes();
+        let longest = trace.len().max(recorded.trace.len());
+        let parts = (0..longest).find(|index| trace.get(*index) != recorded.trace.get(*index));
+        let step = parts.and_then(|index| {
+            let recorded = recorded.trace.get(index).map(|step| (step, &recorded.threads));
+            recorded.or(trace.get(index).map(|step| (step, &threads)))
         });
-        let step = parts.and_then(|index| recorded.trace.get(index).or(trace.get(index)));
-        Ok(step.map(|step| Step {
+        Ok(step.map(|(step, threads)| Step {
             at: step.at,
             place: match step.stage {
                 0 => motor.routines[usize::from(step.routine)].clone(),
                 stage => format!("{}.{stage}", motor.routines[usize::from(step.routine)]),
             },
-            thread: step
-                .thread
-                .and_then(|index| recorded.named.get(usize::from(index)))
+            thread: threads
+                .get(usize::from(step.thread))
+                .and_then(|thread| recorded.named.iter().find(|named| named.id == *thread))
                 .map(|named| named.name.clone()),
         }))
     }

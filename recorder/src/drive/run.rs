@@ -1,15 +1,16 @@
 //! A run of a case, an event at a time.
 
 use super::call::Pending;
-use super::error::RecordError;
+use super::error::{RecordError, WriteError};
 use super::motor::{Detail, Motor};
 use super::{boot, quiet};
-use crate::case::{Line, NameKind};
+use crate::case::{Line, NameKind, Value};
 use crate::verbs::{Deed, How};
-use crate::{Case, EventRecord, Header, Recording, TraceStep};
+use crate::{Case, EventRecord, Header, Recording, TraceStep, Writer};
 use contract::{Activity, Kernel, Named, ObjectId, ObjectKind, Outcome, Owner, Scene, View};
 use machine::Machine;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc;
 
 /// A run of a case, an event at a time.
 pub struct Run {
@@ -45,7 +46,18 @@ pub struct Run {
     pub(super) started: BTreeSet<String>,
     /// The system has stopped and takes no more events.
     pub(super) stopped: bool,
+    /// How often the next event happens.
+    times: u32,
+    /// The next event is over when its call has come back.
+    hurry: bool,
+    /// This event is.
+    pub(super) hurried: bool,
+    /// The thread that made this event's last call.
+    pub(super) caller: Option<ObjectId>,
 }
+
+/// Events that may wait to be packed.
+const AHEAD: usize = 16;
 
 /// What a thread is seen to do.
 #[derive(Clone, Debug, Default)]
@@ -79,24 +91,107 @@ pub fn record_in_detail(case: &Case, kernel: &'static dyn Kernel) -> Result<Reco
     record_all(case, kernel, Detail::Yes)
 }
 
+/// Runs a case on a kernel and keeps nothing but what a program could tell apart: each event's outcome,
+/// and the view after it.
+///
+/// # Errors
+/// [`RecordError`].
+pub fn drive(case: &Case, kernel: &'static dyn Kernel) -> Result<Driven, RecordError> {
+    let mut run = Run::start_with(case, kernel, Detail::Nothing)?;
+    let mut events = Vec::new();
+    while let Some((_, outcome)) = run.next_line()? {
+        events.push((outcome, run.view()));
+    }
+    let left_behind = crate::left_behind(kernel, &run.boot.machine, &run.motor.m, &run.motor.named);
+    Ok(Driven { events, left_behind })
+}
+
+/// What could be told apart of a run.
+#[derive(Clone, Debug)]
+pub struct Driven {
+    /// Each event's outcome, and the view after it.
+    pub events: Vec<(Outcome, View)>,
+    /// What was left behind at the end ([`crate::left_behind`]).
+    pub left_behind: Vec<(String, u32)>,
+}
+
+/// Runs a case on a kernel and writes its recording as it goes: whoever is killed meanwhile leaves the
+/// events that are over. With `detail` as [`record_in_detail`] does. Gives the output back, and how many
+/// instructions were retired.
+///
+/// # Errors
+/// [`WriteError`].
+pub fn record_into<W: std::io::Write + Send>(
+    case: &Case,
+    kernel: &'static dyn Kernel,
+    detail: bool,
+    out: W,
+) -> Result<(W, u64), WriteError> {
+    let detail = if detail { Detail::Yes } else { Detail::No };
+    let mut run = Run::start_with(case, kernel, detail)?;
+    let header = run.header(detail);
+    let booted = boot::booted(kernel, detail)?;
+    let mut writer = Writer::start_with(out, &header, case.lines.len() as u32, &run.boot, booted.chunk())?;
+    // Packing takes about as long as running: it is done beside it, and never lags far behind.
+    std::thread::scope(|scope| {
+        let (send, receive) = mpsc::sync_channel::<(EventRecord, Vec<String>)>(AHEAD);
+        let packing = scope.spawn(move || {
+            let mut routines = header.routines;
+            for (event, added) in receive {
+                routines.extend(added);
+                writer.event(&event, &routines)?;
+            }
+            writer.finish(&routines)
+        });
+        let mut told = run.motor.routines.len();
+        let mut failed = None;
+        loop {
+            match run.next_event() {
+                Ok(Some(event)) => {
+                    let added = run.motor.routines[told..].to_vec();
+                    told = run.motor.routines.len();
+                    // Nobody receives any more: the output has failed, which is told below.
+                    if send.send((event, added)).is_err() {
+                        break;
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        drop(send);
+        let out = packing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok((out?, run.motor.m.retired)),
+        }
+    })
+}
+
 fn record_all(case: &Case, kernel: &'static dyn Kernel, detail: Detail) -> Result<Recording, RecordError> {
     let mut run = Run::start_with(case, kernel, detail)?;
     let mut events = Vec::new();
     while let Some(event) = run.next_event()? {
         events.push(event);
     }
-    let header = Header {
-        kernel: kernel.name().to_owned(),
-        case: case.name.clone(),
-        digest: case.digest,
-        text: case.text.clone(),
-        detail: detail == Detail::Yes,
-        routines: run.motor.routines,
-    };
-    Ok(Recording { header, boot: run.boot, events })
+    Ok(Recording { header: run.header(detail), boot: run.boot, events })
 }
 
 impl Run {
+    fn header(&self, detail: Detail) -> Header {
+        Header {
+            kernel: self.kernel.name().to_owned(),
+            case: self.case.name.clone(),
+            digest: self.case.digest,
+            text: self.case.text.clone(),
+            detail: detail == Detail::Yes,
+            routines: self.motor.routines.clone(),
+        }
+    }
+
     /// Boots the kernel, up to where it is quiet.
     ///
     /// # Errors
@@ -129,6 +224,10 @@ impl Run {
             due: Vec::new(),
             started: BTreeSet::new(),
             stopped: false,
+            times: 1,
+            hurry: false,
+            hurried: false,
+            caller: None,
             scene,
         };
         run.stopped = run.kernel.view(&run.motor.m, &[]).bugcheck.is_some();
@@ -140,12 +239,14 @@ impl Run {
     fn predefined(&mut self) {
         let wanted = self.case.handles_wanted();
         let mentioned: BTreeSet<String> = wanted.values().flatten().map(|name| (*name).to_owned()).collect();
-        for (name, kind, handle) in self.scene.named.clone() {
+        let section = ("Section", ObjectKind::Section, self.scene.section);
+        for (name, kind, handle) in self.scene.named.iter().copied().chain([section]).collect::<Vec<_>>() {
             let Some((id, _)) = self.kernel.object(&self.motor.m, Owner::Init, handle) else { continue };
             self.objects.insert(name.to_owned(), (id, kind));
             self.handles.insert(("init".to_owned(), name.to_owned()), handle);
             self.remember_ids(name, id);
-            if mentioned.contains(name) {
+            // A section has no state that could change.
+            if mentioned.contains(name) && kind != ObjectKind::Section {
                 self.motor.named.push(Named { name: name.to_owned(), kind, id });
             }
         }
@@ -162,10 +263,7 @@ impl Run {
     /// # Errors
     /// [`RecordError`].
     pub fn next_event(&mut self) -> Result<Option<EventRecord>, RecordError> {
-        let Some(line) = self.case.lines.get(self.next).cloned() else { return Ok(None) };
-        self.next += 1;
-        let outcome = self.carry_out(&line)?;
-        self.due.clear();
+        let Some((line, outcome)) = self.next_line()? else { return Ok(None) };
         let notes = self.motor.take_notes();
         let view = self.view();
         Ok(Some(EventRecord {
@@ -174,6 +272,7 @@ impl Run {
             outcome,
             view,
             named: self.motor.named.clone(),
+            threads: notes.threads,
             trace: notes.trace,
             untraced: notes.untraced,
             inputs: notes.inputs,
@@ -182,11 +281,30 @@ impl Run {
         }))
     }
 
+    /// Carries out the next line.
+    fn next_line(&mut self) -> Result<Option<(Line, Outcome)>, RecordError> {
+        let Some(line) = self.case.lines.get(self.next).cloned() else { return Ok(None) };
+        self.next += 1;
+        let outcome = self.carry_out(&line)?;
+        self.due.clear();
+        Ok(Some((line, outcome)))
+    }
+
     fn carry_out(&mut self, line: &Line) -> Result<Outcome, RecordError> {
         if self.stopped {
             return Ok(unavailable("stopped"));
         }
         let event = &line.event;
+        if !matches!(event.verb.how, How::Recorder(deed) if deed.modifies()) {
+            self.hurried = std::mem::take(&mut self.hurry);
+            self.caller = None;
+            for _ in 1..std::mem::replace(&mut self.times, 1) {
+                self.by_thread(line)?;
+                if self.stopped {
+                    return Ok(Outcome::Ended);
+                }
+            }
+        }
         match event.verb.how {
             How::Recorder(Deed::Process) => self.process(line),
             How::Recorder(Deed::Thread) => self.thread(line),
@@ -198,6 +316,17 @@ impl Run {
                 self.settle(line)?;
                 Ok(Outcome::Done)
             }
+            How::Recorder(Deed::Repeat) => {
+                if let Value::Number(times) = event.value("times") {
+                    self.times = *times;
+                }
+                Ok(Outcome::Done)
+            }
+            How::Recorder(Deed::Hurry) => {
+                self.hurry = true;
+                Ok(Outcome::Done)
+            }
+            How::Recorder(Deed::Teb | Deed::Stack) => self.teb(line),
             How::Recorder(Deed::FirstInstruction) => Ok(self.first_instruction(event)),
             How::Recorder(Deed::Registers) => self.registers(line),
             How::Recorder(Deed::Fault) | How::Call { .. } | How::Program(_) => self.by_thread(line),

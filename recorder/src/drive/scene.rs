@@ -19,7 +19,11 @@ impl Run {
     /// `process NAME`.
     pub(super) fn process(&mut self, line: &Line) -> Result<Outcome, RecordError> {
         let name = new_name(&line.event);
-        let answer = match self.init_calls(line, line.event.verb, "CreateProcess", &[Given::Out(4)])? {
+        let service = match line.event.value("inherit") {
+            Value::None => "CreateProcess",
+            _ => "CreateProcessInherit",
+        };
+        let answer = match self.init_calls(line, line.event.verb, service, &[Given::Out(4)])? {
             Ok(answer) => answer,
             Err(why) => return Ok(why),
         };
@@ -116,7 +120,7 @@ impl Run {
     }
 
     /// `init` duplicates a handle into a process. Where that fails, the process has none.
-    fn give(&mut self, line: &Line, process: &str, name: &str) -> Result<(), RecordError> {
+    pub(super) fn give(&mut self, line: &Line, process: &str, name: &str) -> Result<(), RecordError> {
         let of_init = |name: &str| ("init".to_owned(), name.to_owned());
         let target = match process {
             "init" => 0xFFFF_FFFF,
@@ -128,12 +132,12 @@ impl Run {
         // The handle that is duplicated is `init`'s own, or that of the process that made the object.
         let (source, handle) = match (self.handles.get(&of_init(name)), self.case.names.get(name)) {
             (Some(handle), _) => (0xFFFF_FFFF, *handle),
-            (None, Some(NameKind::Object { process: owner, .. })) => {
-                let source = self.handles.get(&of_init(owner)).copied();
-                let handle = self.handles.get(&(owner.clone(), name.to_owned())).copied();
-                match (source, handle) {
-                    (Some(source), Some(handle)) => (source, handle),
-                    _ => return Ok(()),
+            (None, Some(NameKind::Object { .. } | NameKind::Thread { .. })) => {
+                let made = self.handles.iter().find(|((owner, known), _)| known == name && owner != process);
+                let made = made.map(|((owner, _), handle)| (owner.clone(), *handle));
+                match made.and_then(|(owner, handle)| Some((*self.handles.get(&of_init(&owner))?, handle))) {
+                    Some(found) => found,
+                    None => return Ok(()),
                 }
             }
             _ => return Ok(()),

@@ -1,19 +1,19 @@
-//! Recordings as files: a magic and a version, then chunks, each with its length and checksums in front.
+//! Recordings as files: a magic and a version, then chunks.
 //!
-//! The length has a checksum of its own, so that a damaged length is told from a file that ends too
-//! early: of a torn file everything up to the tear is read, of a damaged one nothing.
+//! Of a torn file everything up to the tear is read, of a damaged one nothing.
 
-use super::wire::{CHANGED_MAX, WireEvent, WireHeader, WireMachine};
-use super::{EventRecord, Header, Recording};
-use crate::codec;
-use machine::Memory;
+use super::chunk::{self, END, EVENT, FRAME, FULL, Front, HEAD, damaged};
+use super::wire::{CHANGED_MAX, WireEnd, WireEvent, WireFull, WireHeader, WireMachine};
+use super::write::Writer;
+use super::{Header, Recording};
+use crate::pack::Unpacker;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The first eight bytes of a recording's file.
 pub const MAGIC: [u8; 8] = *b"TANDEMRC";
 /// The version of the format that is written and read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A recording that was read.
 #[derive(Clone, Debug)]
@@ -75,65 +75,37 @@ pub enum ReadError {
     },
 }
 
-/// Bytes that a recording's file has at most.
+/// Bytes that a recording's file has at most to be read as a whole; [`super::Archive`] opens longer ones.
 const FILE_MAX: u64 = 256 << 20;
-/// After how many events a full copy of the machine stands in the file.
-const FULL_EVERY: usize = 16;
-/// Bytes in front of a chunk's content: tag, length, checksum of these two, checksum of the content.
-const FRAME: usize = 16;
-
-const HEAD: [u8; 4] = *b"HEAD";
-const EVENT: [u8; 4] = *b"EVNT";
-const FULL: [u8; 4] = *b"FULL";
-const END: [u8; 4] = *b"END.";
-
-fn chunk(out: &mut Vec<u8>, tag: [u8; 4], content: &[u8]) {
-    let mut front = tag.to_vec();
-    front.extend((content.len() as u32).to_le_bytes());
-    let check = crc32fast::hash(&front);
-    out.extend(front);
-    out.extend(check.to_le_bytes());
-    out.extend(crc32fast::hash(content).to_le_bytes());
-    out.extend(content);
-}
+/// After how many events a full copy of the machine stands in the file: what a seek may cost.
+pub(super) const FULL_EVERY: usize = 64;
 
 impl Recording {
     /// The recording as bytes: the same for the same run, whenever and wherever it took place.
     ///
-    /// `TANDEMRC`, the version, then chunks: a header, booting, each event, every sixteen events a full
-    /// copy of the machine, and an end. Numbers are little-endian.
+    /// `TANDEMRC`, the version, then chunks, each packed: a header, booting, each event as what changed
+    /// since the one before, every sixty-four events what changed since booting, and an end. Numbers are
+    /// little-endian.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = MAGIC.to_vec();
-        out.extend(VERSION.to_le_bytes());
-        let header = WireHeader { header: self.header.clone(), events: self.events.len() as u32 };
-        chunk(&mut out, HEAD, &codec::encode(&header));
-        chunk(&mut out, EVENT, &codec::encode(&WireEvent::new(&self.boot, None)));
-        let mut older = &self.boot.machine.memory;
-        for (index, event) in self.events.iter().enumerate() {
-            chunk(&mut out, EVENT, &codec::encode(&WireEvent::new(event, Some(older))));
-            older = &event.machine.memory;
-            if (index + 1) % FULL_EVERY == 0 {
-                chunk(&mut out, FULL, &codec::encode(&WireMachine::new(&event.machine, None)));
-            }
-        }
-        chunk(&mut out, END, &[]);
-        out
+        self.write_to(Vec::new()).expect("memory takes every byte")
     }
 
-    /// Writes the recording through a temporary file beside `path`, so that there is never half of it.
+    fn write_to<W: std::io::Write>(&self, out: W) -> std::io::Result<W> {
+        let routines = &self.header.routines;
+        let mut writer = Writer::start(out, &self.header, self.events.len() as u32, &self.boot)?;
+        for event in &self.events {
+            writer.event(event, routines)?;
+        }
+        writer.finish(routines)
+    }
+
+    /// Writes the recording through a temporary file beside `path`, so that there is never half of it
+    /// under that name.
     ///
     /// # Errors
     /// [`ReadError::Io`].
     pub fn write(&self, path: &Path) -> Result<(), ReadError> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.part", std::process::id()));
-        let part = path.with_file_name(name);
-        let written = std::fs::write(&part, self.to_bytes()).and_then(|()| std::fs::rename(&part, path));
-        written.map_err(|cause| {
-            // Whatever of it there is must not stay; that there is none is as good.
-            let _ = std::fs::remove_file(&part);
-            ReadError::Io { path: path.to_owned(), cause }
-        })
+        write_beside(path, |file| self.write_to(file).map(drop))
     }
 
     /// Reads a recording's file.
@@ -156,14 +128,52 @@ impl Recording {
     pub fn from_bytes(bytes: &[u8]) -> Result<Loaded, ReadError> {
         let mut file = Chunks::open(bytes)?;
         let torn_header = |at| ReadError::TornHeader { at };
-        let (at, content) = file.next(HEAD)?.map_err(torn_header)?;
-        let WireHeader { header, events: of } = decode(at, content)?;
-        let (at, content) = file.next(EVENT)?.map_err(torn_header)?;
-        let mut changed = 0;
-        let boot = event(at, content, &header, None, &mut changed)?;
+        let (at, front, content) = file.next(HEAD)?.map_err(torn_header)?;
+        let WireHeader { kernel, case, digest, text, detail, events: of } =
+            front.value(at, content, &mut Unpacker::new())?;
+        let mut header = Header { kernel, case, digest, text, detail, routines: Vec::new() };
+        let (at, front, content) = file.next(EVENT)?.map_err(torn_header)?;
+        let wire: WireEvent = front.value(at, content, &mut Unpacker::new())?;
+        let mut changed = wire.changed();
+        let boot = wire.read(&mut header.routines, None).map_err(|what| damaged(at, what))?;
         let mut recording = Recording { header, boot, events: Vec::new() };
         let torn = file.events(&mut recording, of as usize, &mut changed)?;
         Ok(Loaded { recording, torn })
+    }
+}
+
+/// Writes a file through a temporary one beside it: whoever is killed meanwhile leaves that one, and
+/// nothing under the file's own name.
+///
+/// # Errors
+/// [`ReadError::Io`].
+pub fn write_beside(
+    path: &Path,
+    write: impl FnOnce(std::io::BufWriter<std::fs::File>) -> std::io::Result<()>,
+) -> Result<(), ReadError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = path.with_file_name(name);
+    let written = std::fs::File::create(&part)
+        .and_then(|file| write(std::io::BufWriter::new(file)))
+        .and_then(|()| std::fs::rename(&part, path));
+    written.map_err(|cause| {
+        // Whatever of it there is must not stay; that there is none is as good.
+        let _ = std::fs::remove_file(&part);
+        ReadError::Io { path: path.to_owned(), cause }
+    })
+}
+
+/// Checks the first bytes of a file.
+pub(super) fn check_start(bytes: &[u8]) -> Result<(), ReadError> {
+    let magic = &bytes[..bytes.len().min(MAGIC.len())];
+    if bytes.is_empty() || !MAGIC.starts_with(magic) {
+        return Err(ReadError::NotARecording);
+    }
+    let Some(version) = bytes.get(8..12) else { return Err(ReadError::TornHeader { at: 0 }) };
+    match u32::from_le_bytes([version[0], version[1], version[2], version[3]]) {
+        VERSION => Ok(()),
+        found => Err(ReadError::Version { found }),
     }
 }
 
@@ -173,20 +183,12 @@ struct Chunks<'b> {
     at: usize,
 }
 
-/// A chunk's offset and content; the offset alone of one that is not whole.
-type Chunk<'b> = Result<(u64, &'b [u8]), u64>;
+/// A chunk's offset, front and content; the offset alone of one that is not whole.
+type Chunk<'b> = Result<(u64, Front, &'b [u8]), u64>;
 
 impl<'b> Chunks<'b> {
     fn open(bytes: &'b [u8]) -> Result<Chunks<'b>, ReadError> {
-        let magic = &bytes[..bytes.len().min(MAGIC.len())];
-        if bytes.is_empty() || !MAGIC.starts_with(magic) {
-            return Err(ReadError::NotARecording);
-        }
-        let Some(version) = bytes.get(8..12) else { return Err(ReadError::TornHeader { at: 0 }) };
-        let found = u32::from_le_bytes([version[0], version[1], version[2], version[3]]);
-        if found != VERSION {
-            return Err(ReadError::Version { found });
-        }
+        check_start(bytes)?;
         if bytes.len() as u64 > FILE_MAX {
             return Err(damaged(FILE_MAX, format!("more than {FILE_MAX} bytes")));
         }
@@ -196,25 +198,12 @@ impl<'b> Chunks<'b> {
     fn next(&mut self, expected: [u8; 4]) -> Result<Chunk<'b>, ReadError> {
         let at = self.at;
         let Some(front) = self.bytes.get(at..at + FRAME) else { return Ok(Err(at as u64)) };
-        let word = |offset: usize| u32::from_le_bytes(std::array::from_fn(|index| front[offset + index]));
-        if crc32fast::hash(&front[..8]) != word(8) {
-            return Err(damaged(at as u64, "the checksum of a chunk's length is wrong"));
-        }
-        if front[..4] != expected {
-            let tag = String::from_utf8_lossy(&front[..4]).into_owned();
-            return Err(damaged(at as u64, format!("a chunk `{tag}` where it cannot be")));
-        }
-        let length = word(4) as usize;
-        if length > codec::LENGTH_MAX {
-            return Err(damaged(at as u64, format!("a chunk of {length} bytes")));
-        }
+        let front = chunk::front(at as u64, front.try_into().expect("so many bytes"))?;
+        front.expect(at as u64, expected)?;
         let start = at + FRAME;
-        let Some(content) = self.bytes.get(start..start + length) else { return Ok(Err(at as u64)) };
-        if crc32fast::hash(content) != word(12) {
-            return Err(damaged(at as u64, "the checksum of a chunk is wrong"));
-        }
-        self.at = start + length;
-        Ok(Ok((at as u64, content)))
+        let Some(content) = self.bytes.get(start..start + front.length) else { return Ok(Err(at as u64)) };
+        self.at = start + front.length;
+        Ok(Ok((at as u64, front, content)))
     }
 
     /// Reads events up to the end of the recording or of the file.
@@ -225,6 +214,7 @@ impl<'b> Chunks<'b> {
         changed: &mut usize,
     ) -> Result<Option<Torn>, ReadError> {
         let mut copied = 0;
+        let mut unpacker = Unpacker::new();
         loop {
             let events = recording.events.len();
             let expected = if events / FULL_EVERY > copied {
@@ -234,52 +224,41 @@ impl<'b> Chunks<'b> {
             } else {
                 EVENT
             };
-            let (at, content) = match self.next(expected)? {
+            let (at, front, content) = match self.next(expected)? {
                 Ok(whole) => whole,
                 Err(at) => return Ok(Some(Torn { at, events, of })),
             };
             let machine = &recording.events.last().unwrap_or(&recording.boot).machine;
             match expected {
-                END if content.is_empty() && self.at == self.bytes.len() => return Ok(None),
-                END => return Err(damaged(at, "bytes stand behind the end")),
+                END => {
+                    let end: WireEnd = front.value(at, content, &mut Unpacker::new())?;
+                    recording.header.routines.extend(end.routines);
+                    if self.at != self.bytes.len() {
+                        return Err(damaged(self.at as u64, "bytes stand behind the end"));
+                    }
+                    return Ok(None);
+                }
                 FULL => {
-                    let full: WireMachine = decode(at, content)?;
-                    if full != WireMachine::new(machine, None) {
+                    unpacker = Unpacker::new();
+                    let full: WireFull = front.value(at, content, &mut unpacker)?;
+                    let expected = WireMachine::new(machine, Some(&recording.boot.machine.memory));
+                    if full.machine != expected || full.routines != recording.header.routines {
                         return Err(damaged(at, "a full copy is not the machine that the events lead to"));
                     }
                     copied += 1;
                 }
                 _ => {
-                    let event = event(at, content, &recording.header, Some(&machine.memory), changed)?;
+                    let wire: WireEvent = front.value(at, content, &mut unpacker)?;
+                    *changed += wire.changed();
+                    if *changed > CHANGED_MAX {
+                        return Err(damaged(at, format!("more than {CHANGED_MAX} changed pages")));
+                    }
+                    let routines = &mut recording.header.routines;
+                    let event =
+                        wire.read(routines, Some(&machine.memory)).map_err(|what| damaged(at, what))?;
                     recording.events.push(event);
                 }
             }
         }
     }
-}
-
-fn event(
-    at: u64,
-    content: &[u8],
-    header: &Header,
-    older: Option<&Memory>,
-    changed: &mut usize,
-) -> Result<EventRecord, ReadError> {
-    let wire: WireEvent = decode(at, content)?;
-    *changed += wire.changed();
-    if *changed > CHANGED_MAX {
-        return Err(damaged(at, format!("more than {CHANGED_MAX} changed pages")));
-    }
-    wire.read(header, older).map_err(|what| damaged(at, what))
-}
-
-fn decode<T: serde::de::DeserializeOwned + serde::Serialize>(
-    at: u64,
-    content: &[u8],
-) -> Result<T, ReadError> {
-    codec::decode(content).map_err(|error| damaged(at, error.to_string()))
-}
-
-fn damaged(at: u64, what: impl Into<String>) -> ReadError {
-    ReadError::Damaged { at, what: what.into() }
 }

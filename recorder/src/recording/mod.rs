@@ -1,16 +1,22 @@
 //! What was recorded of a run.
 //!
 //! In memory a recording holds the machine as it was after each event; pages that did not change are
-//! shared, so that costs little. In a file, an event holds what changed in the machine.
+//! shared, so that costs little. In a file, an event holds what changed in the machine; a [`Writer`]
+//! writes it event by event, and an [`Archive`] finds any event in it without reading the others.
 
+mod archive;
+mod chunk;
 mod file;
-
 mod wire;
+mod write;
 
-pub use file::{Loaded, MAGIC, ReadError, Torn, VERSION};
+pub use archive::Archive;
+pub use file::{Loaded, MAGIC, ReadError, Torn, VERSION, write_beside};
+pub use write::Writer;
+pub(crate) use write::boot_chunk;
 
 use crate::Case;
-use contract::{Named, Outcome, View};
+use contract::{Named, ObjectId, Outcome, View};
 use machine::{Machine, Va};
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +61,8 @@ pub struct EventRecord {
     pub view: View,
     /// The objects that the case has named by the end of the event, in the order of naming.
     pub named: Vec<Named>,
+    /// The threads that ran native routines, in the order of their first.
+    pub threads: Vec<ObjectId>,
     /// The native routines that ran, in order; the first [`EventRecord::TRACE_MAX`] of them.
     pub trace: Vec<TraceStep>,
     /// How many native routines ran that the trace does not hold.
@@ -74,6 +82,23 @@ impl EventRecord {
     /// How many instructions have a digest at most.
     pub const STEPS_MAX: usize = 1 << 16;
 
+    /// An event in which nothing happened to a machine without memory.
+    fn nothing() -> EventRecord {
+        EventRecord {
+            line: 0,
+            text: String::new(),
+            outcome: Outcome::Done,
+            view: View::default(),
+            named: Vec::new(),
+            threads: Vec::new(),
+            trace: Vec::new(),
+            untraced: 0,
+            inputs: Vec::new(),
+            steps: Vec::new(),
+            machine: Machine::new(0),
+        }
+    }
+
     /// Instructions retired since the machine was made, at the end of the event.
     pub fn end(&self) -> u64 {
         self.machine.retired
@@ -87,8 +112,8 @@ pub struct TraceStep {
     pub at: u64,
     /// How many routines of its stack it was called from, as far as they are native.
     pub depth: u16,
-    /// The case's thread that ran it: its index in [`EventRecord::named`]; none for other threads.
-    pub thread: Option<u16>,
+    /// The thread that ran it: its index in [`EventRecord::threads`].
+    pub thread: u16,
     /// The routine: an index into [`Header::routines`].
     pub routine: u16,
     /// The stage; 0 is the entry.
@@ -156,6 +181,14 @@ impl Recording {
     /// The text is no case (any more): the recording was made by another version.
     pub fn case(&self) -> Result<Case, crate::CaseError> {
         Case::parse(&self.header.case, &self.header.case, &self.header.text)
+    }
+
+    /// An event, counted from 1 as users count them; 0 is booting.
+    pub fn event(&self, number: usize) -> Option<&EventRecord> {
+        match number.checked_sub(1) {
+            None => Some(&self.boot),
+            Some(index) => self.events.get(index),
+        }
     }
 
     /// The machine as it was after an event, or after booting (none).

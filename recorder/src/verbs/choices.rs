@@ -83,6 +83,7 @@ pub(crate) static PROCESS_CLASS: Choices = Choices {
     words: &[
         ("BasicInformation", 0),
         ("basic", 0),
+        ("Times", 4),
         ("DebugPort", 7),
         ("AffinityMask", 0x15),
         ("BreakOnTermination", 0x1D),
@@ -175,5 +176,13 @@ pub(crate) static FAULTS: Choices = Choices {
 
 pub(crate) static APC_KIND: Choices =
     Choices { what: "kind of APC", words: &[("special", 0), ("normal", 1), ("user", 2)] };
+
+pub(crate) static ATTACHED: Choices = Choices {
+    what: "deed while attached",
+    words: &[("nothing", 0), ("apc-before", 1), ("apc-within", 2), ("exit", 3)],
+};
+
+pub(crate) static NOTIFY: Choices =
+    Choices { what: "kind of notification", words: &[("process", 0), ("thread", 1)] };
 
 pub(crate) static WAIT_MODE: Choices = Choices { what: "wait mode", words: &[("kernel", 0), ("user", 1)] };

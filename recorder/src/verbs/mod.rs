@@ -65,6 +65,9 @@ pub struct Argument {
     pub doc: &'static str,
 }
 
+/// How often an event happens at most.
+pub const TIMES_MAX: u32 = 300;
+
 /// What an argument is when it is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Default {
@@ -97,6 +100,8 @@ pub enum Kind {
     Number,
     /// A status: its name or a number.
     Status,
+    /// How often: 1 to [`TIMES_MAX`].
+    Times,
     /// `yes` or `no`.
     Bool,
     /// `10ms`, `100us`, `2s`, `0`, or `none`, `forever`.
@@ -104,7 +109,7 @@ pub enum Kind {
     /// A time that is a multiple of 10 ms, up to a minute.
     Ticks,
     /// An address in the program (`entry`, `park`, `apc`, `data`), `NULL`, a number, or a number that
-    /// a line has bound.
+    /// a line has bound, and behind a word an offset: `data+10`.
     Address,
     /// Words of a table, joined by `|`, or a number.
     Flags(&'static Choices),
@@ -125,14 +130,15 @@ impl Kind {
             Kind::Process => "a process".to_owned(),
             Kind::Thread => "a thread".to_owned(),
             Kind::Object => "an object".to_owned(),
-            Kind::Handle => "a name, self, thread, NULL, bad or a number".to_owned(),
+            Kind::Handle => "a name, self, thread, NULL, bad or a number; h+3".to_owned(),
             Kind::Handles => "handles, separated by commas".to_owned(),
             Kind::Number => "a number".to_owned(),
             Kind::Status => "a status name or a number".to_owned(),
+            Kind::Times => format!("1 to {TIMES_MAX}"),
             Kind::Bool => "yes or no".to_owned(),
             Kind::Time => "10ms, 100us, 2s, 0, none or forever".to_owned(),
             Kind::Ticks => "a multiple of 10ms, up to 60s".to_owned(),
-            Kind::Address => "entry, park, apc, data, NULL, a number or a bound one".to_owned(),
+            Kind::Address => "entry, park, apc, data, NULL, a number or a bound one; data+10".to_owned(),
             Kind::Flags(choices) => format!("{}, joined by |, or a number", choices.list()),
             Kind::Choice(choices) => format!("{}, or a number", choices.list()),
             Kind::Word(choices) => choices.list(),
@@ -150,11 +156,26 @@ pub enum How {
         service: &'static str,
         /// What goes on the stack, first argument first.
         params: &'static [Param],
+        /// What it gives back in EAX.
+        gives: Gives,
     },
     /// The thread executes a piece of the program, by its symbol.
     Program(&'static str),
     /// The recorder does it; see the verb's doc.
     Recorder(Deed),
+}
+
+/// What a call gives back in EAX.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gives {
+    /// Nothing.
+    Nothing,
+    /// An NTSTATUS.
+    Status,
+    /// A number, by its name in the outcome.
+    Number(&'static str),
+    /// A BOOL; when it is FALSE the TEB's LastErrorValue says why.
+    Bool,
 }
 
 /// What the recorder does itself.
@@ -168,8 +189,19 @@ pub enum Deed {
     PoolFail,
     Fault,
     Run,
+    Repeat,
+    Hurry,
     FirstInstruction,
     Registers,
+    Teb,
+    Stack,
+}
+
+impl Deed {
+    /// Whether a line that does it says how the next event happens, and nothing happens at itself.
+    pub fn modifies(self) -> bool {
+        matches!(self, Deed::Interrupt | Deed::Repeat | Deed::Hurry)
+    }
 }
 
 /// A parameter of a call, as it goes on the stack.
@@ -185,14 +217,26 @@ pub enum Param {
     Array(&'static str),
     /// Pointer to a doubleword that the call fills, shown in the outcome under this name.
     Out(&'static str),
+    /// Pointer to a doubleword that the call fills with what is a place or a small number.
+    OutWord(&'static str),
     /// Pointer to a handle that the call fills: what `name =` binds.
     OutHandle,
     /// A fixed value.
     Const(u32),
-    /// Pointer to an OBJECT_ATTRIBUTES without a name.
+    /// Pointer to an OBJECT_ATTRIBUTES, with the attributes `attributes` and a name if `named` says so,
+    /// where the verb has these arguments.
     ObjectAttributes,
-    /// Pointer to the CLIENT_ID of the object that the argument names.
+    /// Pointer to the CLIENT_ID of the object that the argument names, or of what `process-id` and
+    /// `thread-id` say, where the verb has these arguments.
     ClientId(&'static str),
+    /// What the argument says, if it was given; else pointer to what the parameter behind it points to.
+    Or(&'static str, &'static Param),
+    /// Pointer to so many bytes that the call fills and nobody looks at.
+    Scratch(usize),
+    /// Pointer to the CONTEXT of a thread that starts at `eip` with the stack `esp`.
+    ThreadContext,
+    /// Pointer to an INITIAL_TEB for the stack whose page ends at `esp`.
+    InitialTeb,
     /// Pointer to a doubleword with the argument's value.
     Pointer(&'static str),
     /// Pointer to a doubleword with the argument's value, which the call may change; what `name =`

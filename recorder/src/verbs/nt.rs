@@ -1,7 +1,7 @@
 //! What threads call: system services and Win32-level functions.
 
 use super::choices::*;
-use super::{Argument, Binds, By, Default, Default::*, How, Kind, Param, Param::*, Verb};
+use super::{Argument, Binds, By, Default, Default::*, Gives, How, Kind, Param, Param::*, Verb};
 use contract::ObjectKind;
 
 const fn arg(key: &'static str, kind: Kind, default: Default, doc: &'static str) -> Argument {
@@ -28,7 +28,19 @@ const fn call(
     params: &'static [Param],
     binds: Binds,
 ) -> Verb {
-    Verb { name, doc, by: By::Thread, args, binds, how: How::Call { service: name, params } }
+    gives(Gives::Status, name, doc, args, params, binds)
+}
+
+/// The same, with something else than a status in EAX.
+const fn gives(
+    gives: Gives,
+    name: &'static str,
+    doc: &'static str,
+    args: &'static [Argument],
+    params: &'static [Param],
+    binds: Binds,
+) -> Verb {
+    Verb { name, doc, by: By::Thread, args, binds, how: How::Call { service: name, params, gives } }
 }
 
 const NOTHING: Binds = Binds::Nothing;
@@ -72,6 +84,7 @@ pub(super) static VERBS: &[Verb] = &[
         &[
             arg("flags", Kind::Flags(&CONTEXT_GROUPS), Is("full"), "the groups that are loaded"),
             EIP,
+            ESP,
             EFLAGS,
             SEGCS,
             SEGSS,
@@ -128,6 +141,33 @@ pub(super) static VERBS: &[Verb] = &[
         ],
         &[OutHandle, Arg("access"), ObjectAttributes, Arg("initial-count"), Arg("maximum-count")],
         Binds::Object(ObjectKind::Semaphore),
+    ),
+    call(
+        "NtCreateThread",
+        "Makes a thread by the bare service, with a stack of the caller's; `name =` names it and binds its \
+         handle. What is given for a pointer goes in its place.",
+        &[
+            access("THREAD_ALL_ACCESS"),
+            arg("process", Kind::Handle, Is("self"), "its process"),
+            arg("eip", Kind::Address, Is("entry"), "where it starts"),
+            arg("esp", Kind::Address, Is("0"), "its stack pointer, in the stack's highest page"),
+            arg("suspended", Kind::Bool, Is("no"), "whether it is created suspended"),
+            arg("handle-at", Kind::Address, Absent, "pointer for its handle"),
+            arg("client-id-at", Kind::Address, Absent, "pointer for its ids"),
+            arg("context-at", Kind::Address, Absent, "pointer to its CONTEXT"),
+            arg("initial-teb-at", Kind::Address, Absent, "pointer to its INITIAL_TEB"),
+        ],
+        &[
+            Or("handle-at", &OutHandle),
+            Arg("access"),
+            ObjectAttributes,
+            Arg("process"),
+            Or("client-id-at", &Scratch(8)),
+            Or("context-at", &ThreadContext),
+            Or("initial-teb-at", &InitialTeb),
+            Arg("suspended"),
+        ],
+        Binds::Object(ObjectKind::Thread),
     ),
     call(
         "NtDebugActiveProcess",
@@ -198,14 +238,29 @@ pub(super) static VERBS: &[Verb] = &[
     call(
         "NtOpenProcess",
         "Opens a process by its id; `name =` binds the handle.",
-        &[access("PROCESS_ALL_ACCESS"), arg("process", Kind::Process, Required, "whose id")],
+        &[
+            access("PROCESS_ALL_ACCESS"),
+            arg("process", Kind::Process, Absent, "whose id"),
+            PROCESS_ID,
+            THREAD_ID,
+            NAMED,
+            ATTRIBUTES_OF_HANDLE,
+        ],
         &[OutHandle, Arg("access"), ObjectAttributes, ClientId("process")],
         Binds::Handle(None),
     ),
     call(
         "NtOpenThread",
         "Opens a thread by its ids; `name =` binds the handle.",
-        &[access("THREAD_ALL_ACCESS"), arg("thread", Kind::Thread, Required, "whose ids")],
+        &[
+            access("THREAD_ALL_ACCESS"),
+            arg("thread", Kind::Thread, Absent, "whose ids"),
+            arg("of", Kind::Process, Absent, "whose id instead of that of the thread's process"),
+            PROCESS_ID,
+            THREAD_ID,
+            NAMED,
+            ATTRIBUTES_OF_HANDLE,
+        ],
         &[OutHandle, Arg("access"), ObjectAttributes, ClientId("thread")],
         Binds::Handle(None),
     ),
@@ -234,6 +289,13 @@ pub(super) static VERBS: &[Verb] = &[
             arg("argument2", Kind::Address, Is("0"), "its third argument"),
         ],
         &[Arg("thread"), Arg("routine"), Arg("context"), Arg("argument1"), Arg("argument2")],
+        NOTHING,
+    ),
+    call(
+        "NtRegisterThreadTerminatePort",
+        "Asks for a message to a port when the caller ends.",
+        &[arg("port", Kind::Handle, Required, "the port")],
+        &[Arg("port")],
         NOTHING,
     ),
     call(
@@ -267,6 +329,13 @@ pub(super) static VERBS: &[Verb] = &[
         &[Arg("event"), Out("previous")],
         PREVIOUS,
     ),
+    call(
+        "NtReadVirtualMemory",
+        "Reads a doubleword of a process's memory.",
+        &[PROCESS, arg("base", Kind::Address, Required, "where")],
+        &[Arg("process"), Arg("base"), OutWord("value"), Const(4), Scratch(4)],
+        NOTHING,
+    ),
     call("NtResumeProcess", "Resumes every thread of a process.", &[PROCESS], &[Arg("process")], NOTHING),
     call(
         "NtResumeThread",
@@ -282,6 +351,7 @@ pub(super) static VERBS: &[Verb] = &[
             THREAD,
             arg("flags", Kind::Flags(&CONTEXT_GROUPS), Is("control"), "the groups to set"),
             EIP,
+            ESP,
             EFLAGS,
             SEGCS,
             SEGSS,
@@ -324,6 +394,18 @@ pub(super) static VERBS: &[Verb] = &[
         &[Arg("thread"), Set],
         NOTHING,
     ),
+    call(
+        "NtSignalAndWaitForSingleObject",
+        "Signals an event, mutant or semaphore and waits for another object.",
+        &[
+            arg("signal", Kind::Handle, Required, "what is signaled"),
+            arg("wait", Kind::Handle, Required, "what is waited for"),
+            ALERTABLE,
+            TIMEOUT,
+        ],
+        &[Arg("signal"), Arg("wait"), Arg("alertable"), Time("timeout")],
+        NOTHING,
+    ),
     call("NtSuspendProcess", "Suspends every thread of a process.", &[PROCESS], &[Arg("process")], NOTHING),
     call(
         "NtSuspendThread",
@@ -353,6 +435,7 @@ pub(super) static VERBS: &[Verb] = &[
         "Waits for one of several objects, or for all of them.",
         &[
             arg("handles", Kind::Handles, Required, "the objects"),
+            arg("count", Kind::Number, Absent, "how many there are; those listed if left out"),
             arg("wait-type", Kind::Choice(&WAIT_TYPE), Is("any"), "for all or for any of them"),
             ALERTABLE,
             TIMEOUT,
@@ -368,12 +451,43 @@ pub(super) static VERBS: &[Verb] = &[
         NOTHING,
     ),
     call("NtYieldExecution", "Gives the processor to another thread that is ready.", &[], &[], NOTHING),
+    gives(
+        Gives::Number("value"),
+        "SleepEx",
+        "Sleeps, as Win32 does.",
+        &[arg("milliseconds", Kind::Number, Required, "how long; 0xFFFFFFFF for ever"), ALERTABLE],
+        &[Arg("milliseconds"), Arg("alertable")],
+        NOTHING,
+    ),
+    gives(
+        Gives::Bool,
+        "TerminateProcess",
+        "Ends a process, as Win32 does.",
+        &[PROCESS, STATUS],
+        &[Arg("process"), Arg("status")],
+        NOTHING,
+    ),
+    gives(
+        Gives::Bool,
+        "TerminateThread",
+        "Ends a thread, as Win32 does.",
+        &[THREAD, STATUS],
+        &[Arg("thread"), Arg("status")],
+        NOTHING,
+    ),
 ];
 
+const PROCESS_ID: Argument =
+    arg("process-id", Kind::Number, Absent, "UniqueProcess of the CLIENT_ID instead");
+const THREAD_ID: Argument = arg("thread-id", Kind::Number, Absent, "UniqueThread of the CLIENT_ID instead");
+const NAMED: Argument = arg("named", Kind::Flag, Absent, "gives an object name besides");
+const ATTRIBUTES_OF_HANDLE: Argument =
+    arg("attributes", Kind::Flags(&ATTRIBUTES), Is("0"), "the handle's attributes");
 const LENGTH: Argument =
     arg("length", Kind::Number, Default::Absent, "bytes; the class's own length if left out");
 const VALUE: Argument = arg("value", Kind::Number, Is("0"), "the value, a doubleword");
 const EIP: Argument = arg("eip", Kind::Address, Default::Absent, "where to go on");
+const ESP: Argument = arg("esp", Kind::Address, Default::Absent, "the stack pointer");
 const EFLAGS: Argument = arg("eflags", Kind::Number, Default::Absent, "the flags");
 const SEGCS: Argument = arg("segcs", Kind::Number, Default::Absent, "the code selector");
 const SEGSS: Argument = arg("segss", Kind::Number, Default::Absent, "the stack selector");

@@ -19,6 +19,22 @@ pub(super) static VERBS: &[Verb] = &[
         &[arg("value", Kind::Number, Required, "the control word")],
     ),
     program("fnstcw", "Reads the floating-point control word.", &[]),
+    program(
+        "syscall",
+        "Executes INT 2E, as the stub of a system service does.",
+        &[
+            arg("number", Kind::Number, Required, "EAX: the service's number"),
+            arg("arguments", Kind::Address, Is("data"), "EDX: where its arguments lie"),
+        ],
+    ),
+    Verb {
+        name: "load",
+        doc: "Reads a doubleword of memory.",
+        by: By::Thread,
+        args: &[arg("address", Kind::Address, Required, "where")],
+        binds: Binds::Nothing,
+        how: How::Program("read"),
+    },
     Verb {
         name: "fault",
         doc: "Executes something that the processor refuses.",

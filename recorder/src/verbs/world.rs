@@ -1,7 +1,7 @@
 //! Lines that set the scene, move the world, act as a test driver would, and look.
 
 use super::choices::*;
-use super::{Argument, Binds, By, Deed, Default, Default::*, How, Kind, Param, Param::*, Verb};
+use super::{Argument, Binds, By, Deed, Default, Default::*, Gives, How, Kind, Param, Param::*, Verb};
 
 const fn arg(key: &'static str, kind: Kind, default: Default, doc: &'static str) -> Argument {
     Argument { key, kind, default, doc }
@@ -18,7 +18,19 @@ const fn driver(
     service: &'static str,
     params: &'static [Param],
 ) -> Verb {
-    Verb { name, doc, by: By::Driver, args, binds: Binds::Nothing, how: How::Call { service, params } }
+    let gives = if params.is_empty() { Gives::Nothing } else { Gives::Status };
+    driver_gives(gives, name, doc, args, service, params)
+}
+
+const fn driver_gives(
+    gives: Gives,
+    name: &'static str,
+    doc: &'static str,
+    args: &'static [Argument],
+    service: &'static str,
+    params: &'static [Param],
+) -> Verb {
+    Verb { name, doc, by: By::Driver, args, binds: Binds::Nothing, how: How::Call { service, params, gives } }
 }
 
 const IN_THREAD: Argument = arg("thread", Kind::Thread, Required, "the thread in whose context it happens");
@@ -32,7 +44,10 @@ pub(super) static VERBS: &[Verb] = &[
     deed(
         "process",
         "`init` makes a process from the program's image, as Win32's CreateProcess does, without a thread.",
-        &[arg("name", Kind::NewName, Required, "its name in the case")],
+        &[
+            arg("name", Kind::NewName, Required, "its name in the case"),
+            arg("inherit", Kind::Flag, Absent, "it inherits `init`'s inheritable handles"),
+        ],
         Deed::Process,
     ),
     deed(
@@ -100,6 +115,38 @@ pub(super) static VERBS: &[Verb] = &[
         Deed::PoolFail,
     ),
     deed("run", "The machine runs until it is quiet.", &[], Deed::Run),
+    deed(
+        "repeat",
+        "The next event, a thread's, happens several times in a row; its outcome is that of the last time.",
+        &[arg("times", Kind::Times, Required, "how often")],
+        Deed::Repeat,
+    ),
+    deed(
+        "hurry",
+        "The next event is over as soon as its call has come back or waits; what else it has set going \
+         goes on in later events.",
+        &[],
+        Deed::Hurry,
+    ),
+    driver(
+        "driver apc-counts",
+        "A driver tells how many of its normal kernel APCs have run, and how many of these were given the \
+         NormalContext that they were queued with.",
+        &[IN_THREAD],
+        "DriverApcCounts",
+        &[Out("ran"), Out("intact")],
+    ),
+    driver(
+        "driver attach",
+        "A driver attaches to a process and detaches again, and may do something with APCs meanwhile.",
+        &[
+            IN_THREAD,
+            arg("process", Kind::Handle, Required, "the process"),
+            arg("with", Kind::Word(&ATTACHED), Is("nothing"), "what it does"),
+        ],
+        "DriverAttach",
+        &[Arg("process"), Arg("with")],
+    ),
     driver(
         "driver enter-critical-region",
         "A driver calls KeEnterCriticalRegion in a thread's context.",
@@ -108,11 +155,47 @@ pub(super) static VERBS: &[Verb] = &[
         &[],
     ),
     driver(
+        "driver insert-apc",
+        "A driver queues an APC with the arguments D, E and F, which sets an event and stores the arguments \
+         that it gets when it runs.",
+        &[
+            IN_THREAD,
+            arg("target", Kind::Handle, Required, "the thread that gets it"),
+            arg("kind", Kind::Word(&APC_KIND), Required, "special and normal kernel APC, or user APC"),
+            arg("event", Kind::Handle, Is("NULL"), "the event"),
+            arg("buffer", Kind::Address, Is("0"), "where the arguments go, in the process it runs in"),
+        ],
+        "DriverInsertApc",
+        &[Arg("target"), Arg("kind"), Arg("event"), Arg("buffer")],
+    ),
+    driver_gives(
+        Gives::Number("state"),
+        "driver leave-and-read",
+        "A driver calls KeLeaveCriticalRegion, and KeReadStateEvent right after it.",
+        &[IN_THREAD, arg("event", Kind::Handle, Required, "the event")],
+        "DriverLeaveAndReadEvent",
+        &[Arg("event")],
+    ),
+    driver(
         "driver leave-critical-region",
         "A driver calls KeLeaveCriticalRegion in a thread's context.",
         &[IN_THREAD],
         "DriverLeaveCriticalRegion",
         &[],
+    ),
+    driver(
+        "driver notifications",
+        "A driver tells what its notify routine was told so far.",
+        &[IN_THREAD, arg("kind", Kind::Word(&NOTIFY), Required, "about what")],
+        "DriverNotifications",
+        &[Arg("kind"), Out("created"), Out("ended")],
+    ),
+    driver(
+        "driver notify",
+        "A driver registers a routine that counts what it is told.",
+        &[IN_THREAD, arg("kind", Kind::Word(&NOTIFY), Required, "about what")],
+        "DriverSetNotifyRoutine",
+        &[Arg("kind")],
     ),
     driver(
         "driver queue-apc",
@@ -124,6 +207,31 @@ pub(super) static VERBS: &[Verb] = &[
         ],
         "DriverQueueApc",
         &[Arg("target"), Arg("kind")],
+    ),
+    driver(
+        "driver remove-apc",
+        "A driver takes the first of its APCs that is queued to a thread back by KeRemoveQueueApc.",
+        &[IN_THREAD, arg("target", Kind::Handle, Required, "the thread that has it")],
+        "DriverRemoveApc",
+        &[Arg("target")],
+    ),
+    driver(
+        "driver set-priority",
+        "A driver sets a thread's base priority and priority.",
+        &[
+            IN_THREAD,
+            arg("target", Kind::Handle, Required, "the thread"),
+            arg("priority", Kind::Number, Required, "the priority; 8 is what threads start with"),
+        ],
+        "DriverSetPriority",
+        &[Arg("target"), Arg("priority")],
+    ),
+    driver(
+        "driver set-privilege",
+        "A driver gives a thread's process SeDebugPrivilege, or takes it away.",
+        &[IN_THREAD, arg("enabled", Kind::Bool, Required, "whether it has it")],
+        "DriverSetPrivilege",
+        &[Arg("enabled")],
     ),
     driver(
         "driver wait",
@@ -143,10 +251,20 @@ pub(super) static VERBS: &[Verb] = &[
         &[LOOKED_AT],
         Deed::FirstInstruction,
     ),
+    deed("look teb", "Shows a thread's ids, and where its TEB and PEB lie.", &[LOOKED_AT], Deed::Teb),
     deed(
         "look registers",
         "Shows the flags, selectors and debug registers with which a thread runs.",
         &[LOOKED_AT],
         Deed::Registers,
     ),
+    Verb {
+        name: "look stack",
+        doc: "Shows how much of a thread's user stack is committed and reserved, as its TEB says; `name =` \
+              binds the lowest address that is committed.",
+        by: By::World,
+        args: &[LOOKED_AT],
+        binds: Binds::Value("limit"),
+        how: How::Recorder(Deed::Stack),
+    },
 ];

@@ -18,7 +18,7 @@ pub(super) fn run(left: &Path, right: &Path, messages: &mut Messages) -> anyhow:
             later => format!("{later} later events differ in consequence"),
         };
         messages.line(&format!("\nfirst difference: {first}; {consequences}"))?;
-        messages.text(&explain::traces(&left, &right, first.event))?;
+        messages.text(&explain::traces(&left, &right, first.event + 1))?;
     } else {
         messages.line("\nno difference")?;
     }

@@ -1,13 +1,19 @@
 //! The program `tandem`: its commands, and what they end with.
 
+mod coverage;
 mod diff;
+mod explain;
+mod gdb;
 mod messages;
+mod minimize;
 mod new;
 mod record;
 mod replay;
 mod run;
 mod show;
+mod trace;
 mod verbs;
+mod who;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -43,10 +49,14 @@ enum Command {
     Run(RunOptions),
     /// Records a case on one kernel into a file
     Record(RecordOptions),
-    /// Runs a recording's inputs again and compares every snapshot
+    /// Runs a recording's inputs again, from the start and from every checkpoint, and compares every
+    /// snapshot
     Replay {
         /// The recording
         file: PathBuf,
+        /// Runs the recording's events on this kernel instead, and compares what both made of them
+        #[arg(long, value_parser = kernel_names())]
+        kernel: Option<String>,
     },
     /// Compares two recordings of one case, and shows the calls behind the first difference
     Diff {
@@ -55,8 +65,23 @@ enum Command {
         /// Another recording of the same case
         right: PathBuf,
     },
-    /// Shows what a kernel looks like after an event: view, registers, stacks walked with symbols
+    /// Shows where two kernels part in a case, and why: facts, calls, fields, stacks and code
+    Explain(ExplainOptions),
+    /// Shows what a kernel looks like after an event, or in the midst of one: view, registers, fields,
+    /// code, stacks; or any structure, memory or stack by name
     Show(ShowOptions),
+    /// Tells who wrote a field: every write that changed it, with event, instruction and routine
+    Who(WhoOptions),
+    /// Shows the native routines that a kernel called, with arguments and results, event by event
+    Trace(TraceOptions),
+    /// Lets gdb go through a run of a case, forwards and backwards, on a port of this computer
+    ///
+    /// Registers, memory, breakpoints, watchpoints on writes, the guest's threads by name, stepi and
+    /// reverse-stepi, continue and reverse-continue; `monitor where` tells the event. A native routine
+    /// is one instruction. Nothing can be written: what is debugged has happened.
+    Gdb(GdbOptions),
+    /// Makes a script smaller that still shows the same difference, and tells what it left out
+    Minimize(MinimizeOptions),
     /// Writes the skeleton of a case into the corpus
     New {
         /// The case's topic and name: termination/null_handle_ends_the_others
@@ -65,6 +90,12 @@ enum Command {
     },
     /// Lists every verb with its arguments, their types and defaults, and the kernels that have it
     Verbs,
+    /// Lists the numbered rules of the behaviour sheets, and the cases that cover each
+    Coverage {
+        /// For people, or one JSON object a line for each rule
+        #[arg(long, value_enum, default_value_t)]
+        format: Listing,
+    },
 }
 
 #[derive(Args, Default)]
@@ -77,16 +108,33 @@ struct RunOptions {
     /// The second kernel, instead of the case's
     #[arg(long, value_name = "KERNEL", value_parser = kernel_names())]
     right: Option<String>,
-    /// For people, or one JSON object a line for each case
+    /// How the outcome is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum Listing {
+    /// For people
     #[default]
     Text,
+    /// One JSON object a line
     Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line for each case
+    Json,
+    /// JUnit's XML, for build servers: a test suite for each topic
+    Junit,
+    /// SARIF 2.1.0, for code hosts: a result at the case's file and line
+    Sarif,
+    /// A trace in JSON, for ui.perfetto.dev: a track for each thread, an arrow at the first difference
+    Perfetto,
 }
 
 #[derive(Args)]
@@ -99,6 +147,45 @@ struct RecordOptions {
     /// The file to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// Adds a digest of every instruction, so that a replay can name the first one that differs; slower,
+    /// and twice the size
+    #[arg(long)]
+    detail: bool,
+}
+
+#[derive(Args)]
+struct ExplainOptions {
+    /// The case
+    case: PathBuf,
+    /// The first kernel, instead of the case's
+    #[arg(long, value_name = "KERNEL", value_parser = kernel_names())]
+    left: Option<String>,
+    /// The second kernel, instead of the case's
+    #[arg(long, value_name = "KERNEL", value_parser = kernel_names())]
+    right: Option<String>,
+    /// Goes on behind the first difference: sets the differing facts aside by name, and tells of the
+    /// differences that do not follow from them
+    #[arg(long)]
+    resync: bool,
+}
+
+#[derive(Args)]
+struct MinimizeOptions {
+    /// The script: a case
+    script: PathBuf,
+    /// Keeps the first difference as it is: the same verb, the same facts, the same values. Without it, some
+    /// difference is kept
+    #[arg(long)]
+    same: bool,
+    /// The first kernel, instead of the case's
+    #[arg(long, value_name = "KERNEL", value_parser = kernel_names())]
+    left: Option<String>,
+    /// The second kernel, instead of the case's
+    #[arg(long, value_name = "KERNEL", value_parser = kernel_names())]
+    right: Option<String>,
+    /// A new file for the smaller script, which else is the output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -108,9 +195,65 @@ struct ShowOptions {
     /// The kernel
     #[arg(long, value_parser = kernel_names())]
     kernel: String,
-    /// After which event, counted from 1; 0 is the booted machine; the last one when not given
+    /// After which event, counted from 1 (0 is the booted machine), or so many instructions into it; after
+    /// the last one when not given
+    #[arg(long, alias = "event", value_name = "EVENT[+INSTRUCTIONS]", value_parser = show::place)]
+    at: Option<show::Place>,
+    /// Only this structure or field: worker.ETHREAD, worker.ETHREAD.Tcb.ApcState, 81003A38.KAPC
+    #[arg(long = "struct", value_name = "NAME.LAYOUT[.FIELD]")]
+    structs: Vec<String>,
+    /// Only this memory, in the address space that is current: 81003A38,64
+    #[arg(long, value_name = "ADDRESS,LENGTH", value_parser = show::range)]
+    memory: Vec<(u32, u32)>,
+    /// Only the code at an address, so many instructions: 80500600,10
+    #[arg(long, value_name = "ADDRESS,COUNT", value_parser = show::range)]
+    code: Vec<(u32, u32)>,
+    /// Only the stacks of this thread, with every slot named
+    #[arg(long, value_name = "THREAD")]
+    stack: Vec<String>,
+}
+
+#[derive(Args)]
+struct WhoOptions {
+    /// The case
+    case: PathBuf,
+    /// The kernel
+    #[arg(long, value_parser = kernel_names())]
+    kernel: String,
+    /// What was written: worker.ETHREAD.ExitStatus, app.EPROCESS
+    #[arg(value_name = "NAME.LAYOUT[.FIELD]")]
+    target: String,
+}
+
+#[derive(Args)]
+struct TraceOptions {
+    /// The case
+    case: PathBuf,
+    /// The kernel
+    #[arg(long, value_parser = kernel_names())]
+    kernel: String,
+    /// Only this event, counted from 1; 0 is booting
     #[arg(long, value_name = "N")]
     event: Option<usize>,
+}
+
+#[derive(Args)]
+struct GdbOptions {
+    /// The case
+    case: PathBuf,
+    /// The kernel
+    #[arg(long, value_parser = kernel_names())]
+    kernel: String,
+    /// Where to begin: before an event (1 is the first, 0 booting), or so many instructions into it
+    #[arg(long, value_name = "EVENT[+N]", default_value = "1", value_parser = gdb::place)]
+    at: (usize, u64),
+    /// The port, on the loopback interface; 0 for any that is free
+    #[arg(long, value_name = "N", default_value_t = 1234)]
+    port: u16,
+    /// The ELF file that tells gdb the names of stubs and native routines; KERNEL.elf here when not
+    /// given
+    #[arg(long, value_name = "FILE")]
+    symbols: Option<PathBuf>,
 }
 
 fn kernel_names() -> PossibleValuesParser {
@@ -148,11 +291,17 @@ fn with(here: &Path, args: Vec<OsString>, mut messages: Messages) -> u8 {
     let result = match options.command.unwrap_or(Command::Run(RunOptions::default())) {
         Command::Run(options) => run::run(here, &options, &mut messages),
         Command::Record(options) => record::run(here, &options, &mut messages),
-        Command::Replay { file } => replay::run(&here.join(file), &mut messages),
+        Command::Replay { file, kernel } => replay::run(&here.join(file), kernel.as_deref(), &mut messages),
         Command::Diff { left, right } => diff::run(&here.join(left), &here.join(right), &mut messages),
+        Command::Explain(options) => explain::run(here, &options, &mut messages),
+        Command::Minimize(options) => minimize::run(here, &options, &mut messages),
         Command::Show(options) => show::run(here, &options, &mut messages),
+        Command::Who(options) => who::run(here, &options, &mut messages),
+        Command::Trace(options) => trace::run(here, &options, &mut messages),
+        Command::Gdb(options) => gdb::run(here, &options, &mut messages),
         Command::New { name } => new::run(here, &name, &mut messages),
         Command::Verbs => verbs::run(&mut messages),
+        Command::Coverage { format } => coverage::run(here, format, &mut messages),
     };
     match result {
         Ok(status) => status,

@@ -3,20 +3,38 @@
 use super::{FINE, RecordOptions, case, kernel, messages::Messages};
 use crate::corpus::show;
 use anyhow::Context;
+use recorder::WriteError;
+use recorder::recording::write_beside;
+use std::io;
 use std::path::Path;
 
 pub(super) fn run(here: &Path, options: &RecordOptions, messages: &mut Messages) -> anyhow::Result<u8> {
     let (case, shown) = case(here, &options.case)?;
-    // In detail, so that a replay can name the first instruction that went another way.
-    let recording = recorder::record_in_detail(&case, kernel(&options.kernel)?).context(shown)?;
-    recording.write(&here.join(&options.output))?;
+    let kernel = kernel(&options.kernel)?;
+    let (mut failed, mut retired) = (None, 0);
+    let written = write_beside(&here.join(&options.output), |file| {
+        match recorder::record_into(&case, kernel, options.detail, file) {
+            Ok((_, instructions)) => {
+                retired = instructions;
+                Ok(())
+            }
+            Err(WriteError::Io(error)) => Err(error),
+            Err(WriteError::Record(error)) => {
+                failed = Some(error);
+                Err(io::Error::other("the case could not be run"))
+            }
+        }
+    });
+    if let Some(error) = failed {
+        return Err(error).context(shown);
+    }
+    written?;
     messages.line(&format!(
-        "{}: {} on {}, {} events, {} instructions",
+        "{}: {} on {}, {} events, {retired} instructions",
         show(&options.output),
-        recording.header.case,
-        recording.header.kernel,
-        recording.events.len(),
-        recording.events.last().unwrap_or(&recording.boot).end(),
+        case.name,
+        kernel.name(),
+        case.lines.len(),
     ))?;
     Ok(FINE)
 }

@@ -2,40 +2,85 @@
 
 use super::{BAD, FINE, UNEXPECTED, kernel, messages::Messages};
 use crate::corpus::show;
-use crate::verify;
+use crate::{compare, explain, verify_all};
 use anyhow::Context;
-use recorder::{ReadError, Recording};
+use recorder::{Archive, ReadError, Recording};
 use std::path::Path;
 
 /// At most this many fields are shown.
 const FIELDS: usize = 40;
 
-pub(super) fn run(file: &Path, messages: &mut Messages) -> anyhow::Result<u8> {
+pub(super) fn run(file: &Path, other: Option<&str>, messages: &mut Messages) -> anyhow::Result<u8> {
     let (recording, whole) = load(file, messages)?;
+    if let Some(name) = other {
+        return on_another(file, &recording, name, messages);
+    }
     let header = &recording.header;
     let kernel = kernel(&header.kernel).with_context(|| show(file))?;
-    let deviation = verify(&recording, kernel)?;
+    let mut archive = Archive::open(file).with_context(|| show(file))?;
+    let mut checkpoints = vec![(0, recording.boot.machine.clone())];
+    for event in archive.checkpoints() {
+        checkpoints.extend(archive.checkpoint(event)?.map(|machine| (event, machine)));
+    }
+    let verified = verify_all(&recording, kernel, &checkpoints)?;
     let subject = format!("{}: {} on {}", show(file), header.case, header.kernel);
-    match &deviation {
-        Some(deviation) => {
-            messages.line(&format!("{subject}: {deviation}"))?;
-            for field in deviation.fields.iter().take(FIELDS) {
-                messages.line(&format!("    {field}"))?;
-            }
-        }
-        None => {
-            let events = recording.events.len();
-            let instructions = recording.events.last().unwrap_or(&recording.boot).end();
-            let same =
-                format!("{subject}: {events} events, {instructions} instructions, the same to the byte");
-            messages.line(&same)?;
+    let ways = [("from the start", &verified.from_start), ("from a checkpoint", &verified.from_checkpoints)];
+    for (way, deviation) in ways.iter().filter_map(|(way, found)| Some((way, found.as_ref()?))) {
+        messages.line(&format!("{subject}: {way}: {deviation}"))?;
+        for field in deviation.fields.iter().take(FIELDS) {
+            messages.line(&format!("    {field}"))?;
         }
     }
-    Ok(match (whole, deviation) {
+    if !verified.round_trip {
+        messages.line(&format!("{subject}: written and read again, it is another recording"))?;
+    }
+    let events = recording.events.len();
+    if verified.same() {
+        let instructions = recording.events.last().unwrap_or(&recording.boot).end();
+        let checkpoints = match verified.checkpoints {
+            1 => "1 checkpoint".to_owned(),
+            more => format!("each of {more} checkpoints"),
+        };
+        messages.line(&format!(
+            "{subject}: {events} events, {instructions} instructions, the same to the byte: from the start, from \
+             {checkpoints}, and after a round trip"
+        ))?;
+    }
+    let (bytes, sizes) = archive.sizes();
+    let mut sizes = sizes;
+    sizes.sort_unstable();
+    if let (Some(most), Some(median)) = (sizes.last(), sizes.get(sizes.len() / 2)) {
+        messages.line(&format!(
+            "    {bytes} bytes, {} an event; what changes in an event takes {median} (median), {most} at most",
+            bytes / events.max(1) as u64
+        ))?;
+    }
+    Ok(match (whole, verified.same()) {
         (false, _) => BAD,
-        (true, None) => FINE,
-        (true, Some(_)) => UNEXPECTED,
+        (true, true) => FINE,
+        (true, false) => UNEXPECTED,
     })
+}
+
+/// The recording's events on another kernel, and what both made of them.
+fn on_another(file: &Path, recording: &Recording, name: &str, messages: &mut Messages) -> anyhow::Result<u8> {
+    let mut case = recording.case().with_context(|| show(file))?;
+    // Of a torn recording, the events that are there.
+    case.lines.truncate(recording.events.len());
+    let theirs = recorder::record(&case, kernel(name)?).with_context(|| show(file))?;
+    let comparison = compare::pair(recording, &theirs)?;
+    messages.text(&comparison.text())?;
+    match comparison.first_difference() {
+        None => {
+            messages.line(&format!("\nno difference between {} and {name}", recording.header.kernel))?;
+            Ok(FINE)
+        }
+        Some(first) => {
+            messages.line(&format!("\nfirst difference: {first}"))?;
+            messages.text(&explain::traces(recording, &theirs, first.event + 1))?;
+            Ok(UNEXPECTED)
+        }
+    }
 }
 
 /// A recording, and whether it is whole; where it is torn has been told then.

@@ -2,9 +2,11 @@
 
 use super::{BAD, FINE, Format, RunOptions, UNEXPECTED, kernel, messages::Messages};
 use crate::corpus::{self, Source};
+use crate::formats::{Entry, junit, perfetto, sarif};
 use crate::judge::{Surprise, Verdict, judge};
-use crate::{batch, compare, json};
+use crate::{Compared, batch, compare, json};
 use contract::Kernel;
+use golden::Comparison;
 use recorder::{Case, RecordError};
 use std::path::Path;
 
@@ -16,10 +18,11 @@ struct Job {
     right: &'static dyn Kernel,
 }
 
-/// What came of a case: the verdict, and its line of JSON if that was asked for.
+/// What came of a case.
 struct Done {
-    verdict: Verdict,
-    json: Option<String>,
+    entry: Entry,
+    /// Its part of what is printed, in a format that is printed case by case.
+    piece: Option<String>,
 }
 
 /// How many cases had which verdict.
@@ -36,15 +39,17 @@ pub(super) fn run(here: &Path, options: &RunOptions, messages: &mut Messages) ->
     let Some(jobs) = jobs(sources, options, messages)? else { return Ok(BAD) };
 
     let mut count = Count::default();
+    let mut entries = Vec::new();
     messages.begin(jobs.len());
+    let numbered: Vec<(usize, &Job)> = jobs.iter().enumerate().collect();
     batch::in_order(
-        &jobs,
-        |job| one(job, options.format),
-        |index, done| {
-            let shown = &jobs[index].source.shown;
-            tell(shown, &done, options.format, messages)?;
-            count.add(&done.verdict);
-            messages.advance(shown);
+        &numbered,
+        |(index, job)| one(*index, job, options.format),
+        |_, done| {
+            tell(&done, entries.len(), options.format, messages)?;
+            count.add(&done.entry.verdict);
+            messages.advance(&done.entry.shown);
+            entries.push(done.entry);
             Ok::<_, std::io::Error>(())
         },
     )?;
@@ -53,7 +58,13 @@ pub(super) fn run(here: &Path, options: &RunOptions, messages: &mut Messages) ->
     let closing = count.line();
     match options.format {
         Format::Text => messages.line(&closing)?,
-        Format::Json => messages.note(&format!("{closing}\n"))?,
+        Format::Json => {}
+        Format::Junit => messages.text(&junit::document(&entries)?)?,
+        Format::Sarif => messages.line(&format!("{:#}", sarif::document(&entries)))?,
+        Format::Perfetto => messages.text(perfetto::FRAME.1)?,
+    }
+    if options.format != Format::Text {
+        messages.note(&format!("{closing}\n"))?;
     }
     Ok(if count.unexpected == 0 { FINE } else { UNEXPECTED })
 }
@@ -82,22 +93,43 @@ fn jobs(
     Ok((!wrong).then_some(jobs))
 }
 
-fn one(job: &Job, format: Format) -> Done {
+fn one(index: usize, job: &Job, format: Format) -> Done {
+    let entry = |verdict, failed| Entry {
+        shown: job.source.shown.clone(),
+        name: job.source.name.clone(),
+        title: job.case.title.clone(),
+        reason: job.case.differs.clone(),
+        first: None,
+        verdict,
+        failed,
+    };
     let compared = match compare(&job.case, job.left, job.right) {
         Ok(compared) => compared,
         Err(error) => {
             let surprise =
                 Surprise { line: error_line(&error), what: error.to_string(), more: String::new() };
-            return Done { verdict: Verdict::Unexpected(surprise), json: None };
+            return Done { entry: entry(Verdict::Unexpected(surprise), true), piece: None };
         }
     };
-    let comparison = &compared.comparison;
-    let json = (format == Format::Json).then(|| {
-        let first = comparison.first_difference();
-        let report = json::report(&job.case.name, comparison, first.as_ref());
-        serde_json::to_string(&report).expect("names, numbers and text are always JSON")
-    });
-    Done { verdict: judge(&job.case, comparison, job.source.goldens.as_deref()), json }
+    let verdict = judge(&job.case, &compared.comparison, job.source.goldens.as_deref());
+    let Comparison { left, right, .. } = &compared.comparison;
+    let first = compared
+        .comparison
+        .first_difference()
+        .map(|first| (first.line, format!("{}: {left} {}, {right} {}", first.what, first.left, first.right)));
+    Done { entry: Entry { first, ..entry(verdict, false) }, piece: piece(index, job, &compared, format) }
+}
+
+fn piece(index: usize, job: &Job, compared: &Compared, format: Format) -> Option<String> {
+    match format {
+        Format::Text | Format::Junit | Format::Sarif => None,
+        Format::Json => {
+            let first = compared.comparison.first_difference();
+            let report = json::report(&job.case.name, &compared.comparison, first.as_ref());
+            Some(serde_json::to_string(&report).expect("names, numbers and text are always JSON"))
+        }
+        Format::Perfetto => Some(perfetto::events(&job.source.name, index, compared, [job.left, job.right])),
+    }
 }
 
 /// The line of the case at which it could not go on; the first when it was not even begun.
@@ -108,22 +140,30 @@ fn error_line(error: &RecordError) -> u32 {
     }
 }
 
-fn tell(shown: &str, done: &Done, format: Format, messages: &mut Messages) -> std::io::Result<()> {
-    let line = match &done.verdict {
+/// Prints what belongs to one case, of which so many came `before`.
+fn tell(done: &Done, before: usize, format: Format, messages: &mut Messages) -> std::io::Result<()> {
+    let Done { entry: Entry { shown, verdict, .. }, piece } = done;
+    let line = match verdict {
         Verdict::Agrees => format!("agrees              {shown}\n"),
         Verdict::Differs => format!("differs as written  {shown}\n"),
         Verdict::Unexpected(surprise) => unexpected(shown, surprise),
     };
     match format {
-        Format::Text => messages.text(&line),
-        // Standard output holds JSON and nothing else; a case that could not be recorded has none.
-        Format::Json => {
-            if let Some(json) = &done.json {
-                messages.line(json)?;
+        Format::Text => return messages.text(&line),
+        // A case that could not be recorded has no piece.
+        Format::Json => piece.iter().try_for_each(|piece| messages.line(piece))?,
+        Format::Perfetto => {
+            let between = if before == 0 { perfetto::FRAME.0 } else { ",\n" };
+            match piece {
+                Some(piece) => messages.text(&format!("{between}{piece}"))?,
+                None if before == 0 => messages.text(between)?,
+                None => {}
             }
-            if matches!(done.verdict, Verdict::Unexpected(_)) { messages.note(&line) } else { Ok(()) }
         }
+        Format::Junit | Format::Sarif => {}
     }
+    // Standard output holds the format and nothing else.
+    if matches!(verdict, Verdict::Unexpected(_)) { messages.note(&line) } else { Ok(()) }
 }
 
 fn unexpected(shown: &str, surprise: &Surprise) -> String {

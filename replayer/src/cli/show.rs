@@ -1,45 +1,196 @@
 //! `tandem show`: what a kernel looks like after an event.
 
 use super::{FINE, ShowOptions, case, kernel, messages::Messages};
-use crate::{explain, fields};
+use crate::explain::{self, FieldChange, Names, fields, stack, target};
+use anyhow::Context;
 use contract::{Fact, Kernel, Named, View};
-use machine::{Cpu, Machine, Reg, Seg};
-use recorder::Run;
+use machine::{Cpu, Machine, Reg, Seg, Va};
+use recorder::Player;
 use std::path::Path;
 
 /// At most this many fields are shown.
 const FIELDS: usize = 60;
+/// At most this many bytes of memory, and instructions, are shown.
+const MEMORY_MAX: u32 = 0x1_0000;
+/// Instructions shown from where the machine stands.
+const LISTED: u32 = 6;
+
+/// A place in a run: after an event, or so many instructions into it.
+pub(super) type Place = (usize, Option<u64>);
+
+/// `EVENT`, or `EVENT+N`.
+pub(super) fn place(text: &str) -> Result<Place, String> {
+    let wrong = |_| "EVENT or EVENT+INSTRUCTIONS, two numbers: 4, 4+120".to_owned();
+    match text.split_once('+') {
+        None => Ok((text.parse().map_err(wrong)?, None)),
+        Some((event, instructions)) => {
+            Ok((event.parse().map_err(wrong)?, Some(instructions.parse().map_err(wrong)?)))
+        }
+    }
+}
+
+/// `ADDRESS,LENGTH`: eight hexadecimal digits, and a number of bytes.
+pub(super) fn range(text: &str) -> Result<(u32, u32), String> {
+    let wrong =
+        || format!("ADDRESS,LENGTH: an address in hexadecimal and at most {MEMORY_MAX} bytes: 81003A38,64");
+    let (at, length) = text.split_once(',').ok_or_else(wrong)?;
+    let at = u32::from_str_radix(at.trim_start_matches("0x"), 16).map_err(|_| wrong())?;
+    let length = length.parse().map_err(|_| wrong())?;
+    if length == 0 || length > MEMORY_MAX { Err(wrong()) } else { Ok((at, length)) }
+}
 
 pub(super) fn run(here: &Path, options: &ShowOptions, messages: &mut Messages) -> anyhow::Result<u8> {
-    let (case, _) = case(here, &options.case)?;
+    let (case, shown) = case(here, &options.case)?;
     let kernel = kernel(&options.kernel)?;
     let last = case.lines.len();
-    let wanted = options.event.unwrap_or(last);
+    let (wanted, instructions) = options.at.unwrap_or((last, None));
     anyhow::ensure!(wanted <= last, "{} has {last} events; there is no event {wanted}", case.name);
+    let recording = recorder::record(&case, kernel).context(shown)?;
+    let mut player = Player::at(&recording, kernel, wanted, 0)?;
+    let before = player.machine().clone();
+    player.forward(instructions.unwrap_or(player.length()))?;
+    let (m, event) = (player.machine(), player.event());
+    let names = Names::new(kernel, m, &event.named);
 
-    let mut run = Run::start(&case, kernel)?;
-    let mut text = format!("{} on {}, booted\n", case.name, kernel.name());
-    let mut view = kernel.view(run.machine(), run.named());
-    let mut before = run.machine().clone();
-    for number in 1..=wanted {
-        before = run.machine().clone();
-        let Some(event) = run.next_event()? else { break };
-        text = format!(
-            "{} on {}, after event {number} of {last}\nline {}: {}\n  {}\n",
+    let on = kernel.name();
+    let mut text = match (wanted, instructions) {
+        (0, None) => format!("{} on {on}, booted\n", case.name),
+        (_, None) => format!("{} on {on}, after event {wanted} of {last}\n", case.name),
+        (_, Some(done)) => format!(
+            "{} on {on}, in event {wanted} of {last}, after {done} of {} instructions\n",
             case.name,
-            kernel.name(),
-            event.line,
-            event.text,
-            event.outcome
-        );
-        view = event.view;
+            player.length()
+        ),
+    };
+    if wanted > 0 {
+        text.push_str(&format!("line {}: {}\n", event.line, event.text));
+    }
+    let view = match instructions {
+        None => {
+            text.push_str(&format!("  {}\n", event.outcome));
+            event.view.clone()
+        }
+        Some(_) => kernel.view(m, &event.named),
+    };
+    // What is asked for is told alone.
+    let mut asked = String::new();
+    for wanted in &options.structs {
+        asked.push_str(&structure(&names, m, &event.named, wanted)?);
+    }
+    for (at, length) in &options.memory {
+        asked.push_str(&memory(&names, m, Va(*at), *length)?);
+    }
+    for (at, length) in &options.code {
+        asked.push_str(&listing(kernel, m, Va(*at), *length));
+    }
+    for name in &options.stack {
+        asked.push_str(&pictures(kernel, &names, m, name)?);
+    }
+    if !asked.is_empty() {
+        text.push_str(&asked);
+        messages.text(&text)?;
+        return Ok(FINE);
     }
     text.push_str(&facts(&view));
-    text.push_str(&changed(&fields::differing(kernel, run.named(), &before, run.machine())));
-    text.push_str(&registers(kernel, run.machine(), run.named()));
-    text.push_str(&stacks(kernel, run.machine(), run.named()));
+    let boot = &recording.boot.machine;
+    text.push_str(&in_use(&kernel.inventory(boot), &kernel.inventory(m)));
+    text.push_str(&left(&recorder::left_behind(kernel, boot, m, &event.named)));
+    text.push_str(&changed(&fields::differing(kernel, &event.named, &before, m)));
+    text.push_str(&registers(kernel, m, &event.named));
+    text.push_str(&around(kernel, m));
+    text.push_str(&stacks(kernel, m, &names));
     messages.text(&text)?;
     Ok(FINE)
+}
+
+/// A structure or a field by name, a field a line.
+fn structure(names: &Names, m: &Machine, named: &[Named], wanted: &str) -> anyhow::Result<String> {
+    let target = target::find(names, m, named, wanted).map_err(anyhow::Error::msg)?;
+    let mut text = format!("\n{}, {} bytes at {}\n", target.label, target.size, target.at);
+    let width = target.fields.iter().map(|field| field.path.len()).max().unwrap_or(0);
+    for field in &target.fields {
+        let mut bytes = vec![0; field.size as usize];
+        let read = m.peek(target.cr3, target.at.add(field.offset), &mut bytes).ok();
+        let value = fields::shown(names, field, &read.map(|()| bytes), None);
+        text.push_str(&format!("  +{:03X}  {:width$}  {value}\n", field.offset, field.path));
+    }
+    Ok(text)
+}
+
+/// Memory as doublewords, with what each means.
+fn memory(names: &Names, m: &Machine, at: Va, length: u32) -> anyhow::Result<String> {
+    let mut text = format!("\nmemory at {at}\n");
+    for offset in (0..length).step_by(16) {
+        let count = 16.min(length - offset);
+        let mut bytes = vec![0; count as usize];
+        let line = at.add(offset);
+        if m.peek(m.cpu.cr3, line, &mut bytes).is_err() {
+            anyhow::ensure!(offset > 0, "{at} is not mapped in the address space that is current");
+            text.push_str(&format!("  {line}  not mapped\n"));
+            break;
+        }
+        let words: Vec<String> = bytes
+            .chunks(4)
+            .map(|word| word.iter().rev().map(|byte| format!("{byte:02X}")).collect())
+            .collect();
+        let meanings: Vec<String> = bytes
+            .chunks_exact(4)
+            .filter_map(|word| names.meaning(u32::from_le_bytes([word[0], word[1], word[2], word[3]])))
+            .collect();
+        let line = format!("  {line}  {:35}  {}", words.join(" "), meanings.join(", "));
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn listing(kernel: &dyn Kernel, m: &Machine, at: Va, count: u32) -> String {
+    let mut text = format!("\ncode at {}\n", explain::symbol(kernel, at));
+    for (at, code) in m.disassemble(m.cpu.cr3, at, count as usize) {
+        let line = explain::CodeLine { at, symbol: explain::symbol(kernel, at), text: code };
+        text.push_str(&super::explain::code(&[line]));
+    }
+    text
+}
+
+/// The code at the instruction pointer.
+fn around(kernel: &dyn Kernel, m: &Machine) -> String {
+    if kernel.image().routine(m.cpu.next()).is_some() {
+        return format!("\ncode\n{}", super::explain::code(&[explain::line(kernel, m, m.cpu.next())]));
+    }
+    listing(kernel, m, m.cpu.next(), LISTED)
+}
+
+/// A thread's stacks with every slot named.
+fn pictures(kernel: &'static dyn Kernel, names: &Names, m: &Machine, name: &str) -> anyhow::Result<String> {
+    let threads = kernel.threads(m);
+    let Some(thread) = threads.iter().find(|thread| names.object(thread.id) == name) else {
+        anyhow::bail!("{}", target::nearest_thread(kernel, names, m, name));
+    };
+    let stacks = stack::stacks(names, m, thread);
+    let mut text = format!("\nstacks of thread {name}\n{}", stack::walked(&stacks));
+    text.extend(stacks.iter().map(stack::picture));
+    Ok(text)
+}
+
+/// What is in use and belongs to nothing that lives.
+fn left(kinds: &[(String, u32)]) -> String {
+    let lines: String = kinds.iter().map(|(kind, count)| format!("  {kind}  {count}\n")).collect();
+    let lines = if lines.is_empty() { "  nothing\n".to_owned() } else { lines };
+    format!("\nleft behind\n{lines}")
+}
+
+/// What is in use more than after booting, or less.
+fn in_use(boot: &[(String, u32)], now: &[(String, u32)]) -> String {
+    let count = |list: &[(String, u32)], kind: &str| {
+        list.iter().find(|(known, _)| known == kind).map_or(0, |(_, count)| *count)
+    };
+    let gone = boot.iter().filter(|(kind, _)| !now.iter().any(|(known, _)| known == kind));
+    let lines = now.iter().chain(gone).filter_map(|(kind, _)| {
+        let (before, after) = (count(boot, kind), count(now, kind));
+        (before != after).then(|| format!("  {kind}  {before} -> {after}\n"))
+    });
+    format!("\nin use, against the booted machine\n{}", lines.collect::<String>())
 }
 
 fn facts(view: &View) -> String {
@@ -49,7 +200,7 @@ fn facts(view: &View) -> String {
     format!("\nview\n{}", facts.iter().map(line).collect::<String>())
 }
 
-fn changed(fields: &[String]) -> String {
+fn changed(fields: &[FieldChange]) -> String {
     let lines: String = fields.iter().take(FIELDS).map(|field| format!("  {field}\n")).collect();
     let more = fields.len().saturating_sub(FIELDS);
     let more = if more == 0 { String::new() } else { format!("  … and {more} more\n") };
@@ -99,14 +250,14 @@ fn registers(kernel: &dyn Kernel, m: &Machine, named: &[Named]) -> String {
     )
 }
 
-fn stacks(kernel: &dyn Kernel, m: &Machine, named: &[Named]) -> String {
-    let mut text = "\nstacks\n".to_owned();
+fn stacks(kernel: &'static dyn Kernel, m: &Machine, names: &Names) -> String {
+    let mut text = "\nstacks (--stack NAME shows every slot)\n".to_owned();
     for thread in kernel.threads(m) {
-        let Some(name) = name(named, thread.id) else { continue };
+        let name = names.object(thread.id);
         let activity = format!("{:?}", thread.activity).to_lowercase();
         let current = if thread.current { ", current" } else { "" };
         text.push_str(&format!("  thread {name} ({activity}{current})\n"));
-        text.push_str(&explain::stack(kernel, m, &thread));
+        text.push_str(&stack::walked(&stack::stacks(names, m, &thread)));
     }
     text
 }

@@ -63,6 +63,7 @@ fn word(kind: &Kind) -> &'static str {
         Kind::Handles => "handles",
         Kind::Number => "number",
         Kind::Status => "status",
+        Kind::Times => "times",
         Kind::Bool => "yes or no",
         Kind::Time => "time",
         Kind::Ticks => "duration",

@@ -22,18 +22,18 @@ pub fn difference(judge: &(State, End), machine: &(State, End), undefined: &Unde
     if undefined.result {
         return None;
     }
-    for index in 0..8 {
+    for (index, name) in REGS.iter().enumerate() {
         if left.regs[index] != right.regs[index] {
-            return Some(said(REGS[index], right.regs[index], left.regs[index]));
+            return Some(said(name, right.regs[index], left.regs[index]));
         }
     }
     if (left.eflags ^ right.eflags) & !undefined.flags != 0 {
         let mask = undefined.flags;
         return Some(format!("{} (undefined: {mask:X})", said("EFLAGS", right.eflags, left.eflags)));
     }
-    for index in 0..6 {
+    for (index, name) in SEGS.iter().enumerate() {
         if left.selectors[index] != right.selectors[index] {
-            return Some(said(SEGS[index], right.selectors[index].into(), left.selectors[index].into()));
+            return Some(said(name, right.selectors[index].into(), left.selectors[index].into()));
         }
     }
     if let (Some(left), Some(right)) = (&left.x87, &right.x87)
@@ -79,6 +79,7 @@ pub fn explained(
         return (partial && differs_by_parts(&judge.0, &machine.0, mnemonic))
             .then_some("AMD's processors keep some of several accesses when a later one faults");
     }
+    let locked = case.code[..case.len.min(case.code.len())].contains(&0xF0);
     let several = |vector| matches!(vector, Some(10..=14 | 17));
     match (vector(judge.1), vector(machine.1)) {
         (Some(17), Some(14)) => Some("AMD's processors check alignment before the page, others after it"),
@@ -88,11 +89,16 @@ pub fn explained(
         (Some(13), None) if is_port_string(mnemonic) && case.start.regs[1] & 0xFFFF == 0 => {
             Some("AMD's processors check the port even if there is nothing to repeat")
         }
-        (judge, Some(6)) if several(judge) && case.code[..case.len.min(case.code.len())].contains(&0xF0) => {
+        (judge, Some(6)) if several(judge) && locked => {
             Some("AMD's processors read the operand before they refuse LOCK")
         }
-        (Some(6), Some(14)) if mnemonic == Mnemonic::Ud0 => {
-            Some("AMD's processors fetch no operand of UD0, Intel's newer ones do")
+        (None, Some(6)) if locked && matches!(mnemonic, Mnemonic::Verr | Mnemonic::Verw) => {
+            Some("AMD's processors let LOCK pass before VERR and VERW")
+        }
+        (Some(6), Some(13 | 14))
+            if case.code.windows(2).any(|two| two == [0x0F, 0xFF] || two == [0x0F, 0xB9]) =>
+        {
+            Some("AMD's processors fetch no operand of UD0 and UD1, Intel's newer ones do")
         }
         _ => None,
     }
@@ -128,6 +134,8 @@ fn makes_several_accesses(mnemonic: Mnemonic) -> bool {
             Pusha | Pushad | Popa | Popad | Push | Pop | Bound | Les | Lds | Lss | Lfs | Lgs
         )
         || matches!(mnemonic, Fxsave | Fxrstor | Fnsave | Frstor | Fnstenv | Fldenv | Cmpxchg8b | Ret)
+        // Numbers of 80 bits are moved in two parts.
+        || matches!(mnemonic, Fld | Fstp | Fbld | Fbstp)
 }
 
 fn x87(left: &X87, right: &X87, undefined: u16) -> Option<String> {

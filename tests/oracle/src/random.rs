@@ -22,7 +22,7 @@ impl Random {
     }
     /// A number below `bound`, which is not 0.
     pub fn below(&mut self, bound: u32) -> u32 {
-        ((self.next() >> 32) * u64::from(bound) >> 32) as u32
+        (((self.next() >> 32) * u64::from(bound)) >> 32) as u32
     }
     /// True once in `times`.
     pub fn once_in(&mut self, times: u32) -> bool {

@@ -3,7 +3,7 @@
 use super::Done;
 use crate::op::{Address, Loop, Width};
 use crate::registers::flags::{IF, RF, VM, ZF};
-use crate::{Access, Machine, Reg, Seg, Segment, Trap};
+use crate::{Machine, Reg, Seg, Segment, Trap};
 
 impl Machine {
     /// Where a branch of an operand size goes, if that lies in the code segment.

@@ -65,7 +65,7 @@ impl Machine {
 
     fn fpu_state(&mut self, op: &FpuOp, opcode: u16) -> Done {
         match op {
-            FpuOp::Wait | FpuOp::Nop | FpuOp::OldNop => {}
+            FpuOp::Wait | FpuOp::OldNop => {}
             FpuOp::Init => self.cpu.fpu.initialise(),
             FpuOp::ClearExceptions => self.cpu.fpu.clear_exceptions(),
             FpuOp::StoreControl(to) => self.store_fpu(to, &self.cpu.fpu.control.to_le_bytes())?,

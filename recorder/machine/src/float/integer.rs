@@ -62,7 +62,7 @@ pub(crate) fn to_decimal(number: Extended, control: u16) -> ([u8; 10], u16) {
     };
     let mut raw = [0; 10];
     for byte in &mut raw[..9] {
-        *byte = (rest % 10 | rest / 10 % 10 << 4) as u8;
+        *byte = ((rest % 10) | ((rest / 10 % 10) << 4)) as u8;
         rest /= 100;
     }
     raw[9] = if number.negative { 0x80 } else { 0 };

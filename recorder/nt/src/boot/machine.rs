@@ -108,6 +108,7 @@ fn memory(nt: &Nt, b: &mut Builder) -> Images {
     b.map(KERNEL_CODE, kernel.bytes.len() as u32, &kernel.bytes, INT3);
     b.map(DATA.va(), KernelData::EXTENT, &[], 0);
     b.map(TABLES, PAGE + KTss::EXTENT, &[], 0);
+    b.map(DPC_STACK, PAGE, &[], 0);
     b.map(POOL, POOL_SIZE, &[], 0);
     b.map(PCR.va(), PAGE, &[], 0);
     let shared_data = b.frame();
@@ -176,6 +177,7 @@ fn tables(nt: &Nt, m: &mut Machine) -> Result<(), Fault> {
     m.store(IDT.add(7 * 8), gate(symbol("KiTrap07"), 0))?;
     m.store(IDT.add(0x2E * 8), gate(symbol("KiSystemService"), 3))?;
     m.store(IDT.add(u32::from(CLOCK_VECTOR) * 8), gate(symbol(CLOCK), 0))?;
+    m.cpu.sysenter = [selector::R0_CODE.into(), DPC_STACK.0 + PAGE, symbol("KiFastCallEntry").0];
     let tss = KTss::at(TSS);
     m.set(tss.ss0(), selector::R0_DATA.into())?;
     m.set(tss.cr3(), DIRECTORY << 12)?;

@@ -10,7 +10,7 @@ use crate::mm::{process as memory, vad};
 use crate::ob;
 use crate::ps::create::{self, Start};
 use crate::ps::process::{self, Make, image_name};
-use crate::ps::{cid, critical};
+use crate::ps::{cid, critical, token};
 use crate::table::Ke;
 use crate::user::create_thread::{INITIAL_STACK, initial_context};
 use contract::{Status, program};
@@ -38,7 +38,8 @@ pub(super) fn set(nt: &Nt, m: &mut Machine) -> Res<()> {
 }
 
 fn variables(nt: &Nt, m: &mut Machine) -> Res<()> {
-    let lists: [ListEntry; 2] = [DATA.ps_active_process_head(), DATA.ki_timer_list_head()];
+    let lists: [ListEntry; 3] =
+        [DATA.ps_active_process_head(), DATA.ki_timer_list_head(), DATA.driver_apcs()];
     for list in lists {
         list.init(m)?;
     }
@@ -52,7 +53,7 @@ fn variables(nt: &Nt, m: &mut Machine) -> Res<()> {
     m.set(SHARED.nt_major_version(), 5)?;
     m.set(SHARED.nt_minor_version(), 2)?;
     m.set(SHARED.tick_count_multiplier(), 0x0A00_0000)?;
-    m.set(SHARED.system_call(), nt.code.ntdll.symbol("KiIntSystemCall"))?;
+    m.set(SHARED.system_call(), nt.code.ntdll.symbol("KiFastSystemCall"))?;
     m.set(SHARED.system_call_return(), nt.code.ntdll.symbol("KiFastSystemCallRet"))?;
     let table = ob::create_table(m, Va(0), true)?;
     m.set(DATA.psp_cid_table(), table)?;
@@ -71,6 +72,7 @@ fn kernel_process(m: &mut Machine, name: &str) -> Res<EProcess> {
     m.set(process.image_file_name(), image_name(name))?;
     m.set(process.granted_access(), access::PROCESS_ALL_ACCESS)?;
     m.set(process.priority_class(), 2)?;
+    token::duplicate(m, None, process)?;
     m.set(process.default_hard_error_processing(), 1)?;
     Ok(process)
 }

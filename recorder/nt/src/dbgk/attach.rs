@@ -87,11 +87,27 @@ fn post_fake_messages(m: &mut Machine, process: EProcess, object: DebugObject) -
         }
     }
     let Some(first) = first else { return Err(Status::UNSUCCESSFUL.into()) };
-    // The loader's list: the program's own image is its first entry, and is not told again.
+    // The loader's list, once the process has one: the program's own image is its first entry, and is
+    // not told again.
+    if !has_loader_list(m, process)? {
+        return Ok(());
+    }
     for base in [NTDLL, crate::global::KERNEL32] {
         event::queue_synthetic(m, object, (process, first), 0, &message::load_dll(base.0, 0))?;
     }
     Ok(())
+}
+
+/// Whether the loader has run in the process, so that PEB.Ldr leads to a list.
+fn has_loader_list(m: &mut Machine, process: EProcess) -> Result<bool, Fault> {
+    let peb = Peb::at(m.get(process.peb())?);
+    if peb.va().is_null() {
+        return Ok(false);
+    }
+    let cr3 = m.get(process.pcb().directory_table_base())?;
+    let mut raw = [0; 4];
+    // A PEB that cannot be read leads nowhere.
+    Ok(m.peek(cr3, peb.ldr().at, &mut raw).is_ok() && raw != [0; 4])
 }
 
 /// Steps 6 and 7.

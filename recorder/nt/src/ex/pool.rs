@@ -23,7 +23,7 @@ pub(crate) const fn tag(name: &[u8; 4]) -> u32 {
 
 /// ExAllocatePoolWithTag: zeroed memory, or none. Zeroing is this pool's own.
 pub(crate) fn allocate(m: &mut Machine, size: u32, tag: u32) -> Result<Option<Va>, Fault> {
-    if injected(m, tag)? {
+    if is_refused(m, tag)? {
         return Ok(None);
     }
     let size = size.next_multiple_of(8);
@@ -67,8 +67,9 @@ fn take(m: &mut Machine, size: u32) -> Result<Option<PoolHeader>, Fault> {
     Ok(None)
 }
 
-/// Whether the recorder wants this allocation to fail (see [`PoolFault`]).
-fn injected(m: &mut Machine, tag: u32) -> Result<bool, Fault> {
+/// Whether the recorder wants this allocation to fail (see [`PoolFault`]). Page frames and kernel stacks
+/// ask too, under tags of their own.
+pub(crate) fn is_refused(m: &mut Machine, tag: u32) -> Result<bool, Fault> {
     let mut fail = false;
     for slot in 0..PoolFault::SLOTS {
         let at = POOL_FAULTS.add(slot * PoolFault::SIZE);

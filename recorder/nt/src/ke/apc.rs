@@ -128,6 +128,23 @@ fn place(
     at.push_back(m, apc.apc_list_entry())
 }
 
+/// KeRemoveQueueApc: whether the APC was queued.
+pub(crate) fn remove(m: &mut Machine, apc: KApc) -> Result<bool, Fault> {
+    if m.get(apc.inserted())? == 0 {
+        return Ok(false);
+    }
+    m.set(apc.inserted(), 0)?;
+    apc.apc_list_entry().unlink(m)?;
+    let (thread, index) = (m.get(apc.thread())?, m.get(apc.apc_state_index())?);
+    let state = m.get(thread.apc_state_pointer(index))?;
+    let user = u32::from(m.get(apc.apc_mode())?) == USER;
+    let list = if user { state.user_list() } else { state.kernel_list() };
+    if list.is_empty(m)? {
+        m.set(if user { state.user_apc_pending() } else { state.kernel_apc_pending() }, 0)?;
+    }
+    Ok(true)
+}
+
 /// KeFlushQueueApc: the first of the detached APCs, which stay linked to each other in a ring.
 pub(crate) fn flush(m: &mut Machine, thread: KThread, mode: u32) -> Result<Option<KApc>, Fault> {
     let state = thread.apc_state();

@@ -81,6 +81,35 @@ fn take(m: &mut Machine, least: u32) -> Result<Option<KThread>, Fault> {
     Ok(Some(entry.owner(KThread::wait_list_entry)))
 }
 
+/// KeSetPriorityThread: a ready thread changes its queue, one that gets ahead of the running thread
+/// preempts it, and the running thread gives way to a ready one that is ahead of it now.
+pub(crate) fn set_priority(m: &mut Machine, thread: KThread, priority: i8) -> Result<(), Fault> {
+    let old = m.get(thread.priority())?;
+    let reset = m.get(thread.quantum_reset())?;
+    m.set(thread.quantum(), reset)?;
+    m.set(thread.priority_decrement(), 0)?;
+    m.set(thread.priority(), priority)?;
+    match m.get(thread.state())? {
+        State::Ready => {
+            let list: ListEntry = PCR.ready(old as u32);
+            thread.wait_list_entry().unlink(m)?;
+            if list.is_empty(m)? {
+                let all = m.get(PCR.ready_summary())?;
+                m.set(PCR.ready_summary(), all & !(1 << old))?;
+            }
+            ready_thread(m, thread)
+        }
+        State::Running if priority < old && m.get(PCR.next_thread())?.is_none() => {
+            match take(m, priority as u32 + 1)? {
+                Some(next) => standby(m, next),
+                None => Ok(()),
+            }
+        }
+        // A thread in standby has been chosen; it will have run before anybody can tell.
+        _ => Ok(()),
+    }
+}
+
 /// The thread that takes the processor over from one that gives it up: NextThread, the highest ready
 /// thread, or the idle thread. It is current and Running afterwards.
 pub(crate) fn select(m: &mut Machine) -> Result<KThread, Fault> {

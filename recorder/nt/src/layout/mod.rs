@@ -21,7 +21,7 @@ pub(crate) use process::*;
 pub(crate) use thread::*;
 pub(crate) use user::*;
 
-use contract::LayoutInfo;
+use contract::{FlagNames, LayoutInfo};
 use guest::Pointer;
 
 fn row<P: Pointer>(name: &'static str, fields: &'static [guest::FieldInfo]) -> LayoutInfo {
@@ -36,6 +36,7 @@ pub(crate) fn layouts() -> Vec<LayoutInfo> {
         row::<KApc>("KAPC", KApc::FIELDS),
         row::<KTrapFrame>("KTRAP_FRAME", KTrapFrame::FIELDS),
         row::<KSwitchFrame>("KSWITCHFRAME", KSwitchFrame::FIELDS),
+        row::<FxSaveArea>("FX_SAVE_AREA", FxSaveArea::FIELDS),
         row::<KWaitBlock>("KWAIT_BLOCK", KWaitBlock::FIELDS),
         row::<DispatcherHeader>("DISPATCHER_HEADER", DispatcherHeader::FIELDS),
         row::<KSemaphore>("KSEMAPHORE", KSemaphore::FIELDS),
@@ -50,6 +51,52 @@ pub(crate) fn layouts() -> Vec<LayoutInfo> {
         row::<Peb>("PEB", Peb::FIELDS),
         row::<contract::context::Context>("CONTEXT", contract::context::Context::FIELDS),
     ]
+}
+
+/// PS_CROSS_THREAD_FLAGS, as a dump names them.
+const CROSS_THREAD_FLAGS: &[(u32, &str)] = &[
+    (0x001, "Terminated"),
+    (0x002, "DeadThread"),
+    (0x004, "HideFromDebugger"),
+    (0x008, "ActiveImpersonationInfo"),
+    (0x010, "SystemThread"),
+    (0x020, "HardErrorsAreDisabled"),
+    (0x040, "BreakOnTermination"),
+    (0x080, "SkipCreationMsg"),
+    (0x100, "SkipTerminationMsg"),
+];
+/// PS_PROCESS_FLAGS, as a dump names them.
+const PROCESS_FLAGS: &[(u32, &str)] = &[
+    (0x0000_0001, "CreateReported"),
+    (0x0000_0002, "NoDebugInherit"),
+    (0x0000_0004, "ProcessExiting"),
+    (0x0000_0008, "ProcessDelete"),
+    (0x0000_0010, "Wow64SplitPages"),
+    (0x0000_0020, "VmDeleted"),
+    (0x0000_0040, "OutswapEnabled"),
+    (0x0000_0080, "Outswapped"),
+    (0x0000_0100, "ForkFailed"),
+    (0x0000_1000, "SetTimerResolution"),
+    (0x0000_2000, "BreakOnTermination"),
+    (0x0000_4000, "SessionCreationUnderway"),
+    (0x0000_8000, "WriteWatch"),
+    (0x0001_0000, "ProcessInSession"),
+    (0x0002_0000, "OverrideAddressSpace"),
+    (0x0004_0000, "HasAddressSpace"),
+    (0x0008_0000, "LaunchPrefetched"),
+    (0x0010_0000, "InjectInpageErrors"),
+    (0x0020_0000, "VmTopDown"),
+    (0x0040_0000, "ImageNotifyDone"),
+    (0x0080_0000, "PdeUpdateNeeded"),
+    (0x0100_0000, "VdmAllowed"),
+    (0x0200_0000, "SmapAllowed"),
+    (0x0400_0000, "CreateFailed"),
+];
+
+/// The fields whose bits have names (nt52.md 2.7, 2.9).
+pub(crate) fn flags() -> Vec<FlagNames> {
+    let row = |layout, field, bits| FlagNames { layout, field, bits };
+    vec![row("ETHREAD", "cross_thread_flags", CROSS_THREAD_FLAGS), row("EPROCESS", "flags", PROCESS_FLAGS)]
 }
 
 #[cfg(test)]

@@ -63,6 +63,7 @@ pub(crate) mod access {
     pub(crate) const PROCESS_TERMINATE: u32 = 0x1;
     pub(crate) const PROCESS_CREATE_THREAD: u32 = 0x2;
     pub(crate) const PROCESS_VM_OPERATION: u32 = 0x8;
+    pub(crate) const PROCESS_VM_READ: u32 = 0x10;
     pub(crate) const PROCESS_VM_WRITE: u32 = 0x20;
     pub(crate) const PROCESS_DUP_HANDLE: u32 = 0x40;
     pub(crate) const PROCESS_CREATE_PROCESS: u32 = 0x80;

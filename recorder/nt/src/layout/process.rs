@@ -40,7 +40,7 @@ guest_struct! {
         0x0CC debug_port: Option<DebugObject>,
         0x0D0 exception_port: Va,
         0x0D4 object_table: Option<HandleTable>,
-        0x0D8 token: u32,
+        0x0D8 token: Va,
         0x124 section_object: Va,
         0x128 section_base_address: Va,
         0x138 inherited_from: u32,

@@ -1,5 +1,6 @@
 //! Page frames, page tables and kernel stacks.
 
+use crate::ex::pool;
 use crate::global::{DATA, FRAME_BITMAP, KernelData, PAGES, STACK_SLOT, STACK_SLOTS, STACKS};
 use crate::layout::KERNEL_STACK_SIZE;
 use guest::{Fault, Read, Va, Write};
@@ -84,8 +85,11 @@ pub(crate) fn set(m: &mut Machine, cr3: u32, at: Va, value: u32) -> Result<bool,
     Ok(true)
 }
 
-/// MmCreateKernelStack: the address behind a new kernel stack's highest byte. Slots are used in turn.
+/// MmCreateKernelStack (fails as pool with the tag `KStk` does): the address behind a new kernel stack's highest byte. Slots are used in turn.
 pub(crate) fn create_stack(m: &mut Machine) -> Result<Option<Va>, Fault> {
+    if pool::is_refused(m, pool::tag(b"KStk"))? {
+        return Ok(None);
+    }
     let start = m.get(DATA.stack_cursor())?;
     for step in 0..STACK_SLOTS {
         let slot = (start + step) % STACK_SLOTS;

@@ -17,6 +17,8 @@ const RESERVE: u32 = 0x2000;
 const DECOMMIT: u32 = 0x4000;
 const RELEASE: u32 = 0x8000;
 const TOP_DOWN: u32 = 0x10_0000;
+/// The most bytes that are copied between processes at once.
+const LONGEST: u32 = 0x1_0000;
 
 /// The process that a handle names, if its memory can be changed.
 fn target(m: &mut Machine, handle: u32, wanted: u32) -> Res<EProcess> {
@@ -146,12 +148,30 @@ pub(crate) fn release(m: &mut Machine, process: EProcess, base: u32) -> Result<(
     }
 }
 
+/// NtReadVirtualMemory(ProcessHandle, BaseAddress, Buffer, Length, BytesRead).
+pub(crate) fn nt_read_virtual_memory(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
+    let (handle, base, buffer, len, read) = (f.arg(0)?, f.arg(1)?, f.arg(2)?, f.arg(3)?, f.arg(4)?);
+    let outside = |at: u32| at.checked_add(len).is_none_or(|end| end > USER_PROBE);
+    if outside(base) || outside(buffer) || len > LONGEST {
+        return done(Status::ACCESS_VIOLATION);
+    }
+    let process = attempt!(target(f.m, handle, access::PROCESS_VM_READ));
+    let cr3 = f.m.get(process.pcb().directory_table_base())?;
+    let mut bytes = vec![0; len as usize];
+    if f.m.peek(cr3, Va(base), &mut bytes).is_err() {
+        return done(Status::PARTIAL_COPY);
+    }
+    attempt!(super::access::write_bytes(f.m, Va(buffer), &bytes));
+    attempt!(super::access::write_optional(f.m, read, len));
+    done(Status::SUCCESS)
+}
+
 /// NtWriteVirtualMemory(ProcessHandle, BaseAddress, Buffer, Length, BytesWritten), for what Win32's
 /// CreateProcess writes into the new process.
 pub(crate) fn nt_write_virtual_memory(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     let (handle, base, buffer, len, written) = (f.arg(0)?, f.arg(1)?, f.arg(2)?, f.arg(3)?, f.arg(4)?);
     let outside = base.checked_add(len).is_none_or(|end| end > USER_PROBE);
-    if outside || len > 0x1_0000 {
+    if outside || len > LONGEST {
         return done(Status::ACCESS_VIOLATION);
     }
     let process = attempt!(target(f.m, handle, access::PROCESS_VM_WRITE));

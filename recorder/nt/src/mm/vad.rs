@@ -135,7 +135,8 @@ fn bits(protect: u32) -> u32 {
     pte::USER | writable | state
 }
 
-/// Commits pages that are not committed yet, and protects all. False without memory; what was
+/// Commits pages that are not committed yet, and protects all. False without memory (or when pool with
+/// the tag `MmCm` is to fail); what was
 /// committed by then stays.
 pub(crate) fn commit(
     m: &mut Machine,
@@ -144,6 +145,9 @@ pub(crate) fn commit(
     size: u32,
     protect: u32,
 ) -> Result<bool, Fault> {
+    if pool::is_refused(m, pool::tag(b"MmCm"))? {
+        return Ok(false);
+    }
     let cr3 = m.get(process.pcb().directory_table_base())?;
     for page in (start..start + size).step_by(PAGE as usize) {
         let old = frames::get(m, cr3, Va(page));

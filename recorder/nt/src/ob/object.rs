@@ -5,6 +5,7 @@
 use crate::error::Res;
 use crate::ex::{pool, worker};
 use crate::global::DATA;
+use crate::ke::sync;
 use crate::layout::*;
 use contract::{ObjectId, ObjectKind, Status};
 use guest::{Fault, Pointer, Read, Va, Write};
@@ -98,7 +99,14 @@ pub(crate) fn dereference(m: &mut Machine, body: Va) -> Result<(), Fault> {
             m.set(DATA.obp_remove_list(), body)?;
             worker::wake(m)
         }
-        _ => free(m, body),
+        kind => {
+            // A mutant that goes while it is owned leaves its owner's list first.
+            let mutant = KMutant::at(body);
+            if kind == Kind::Mutant && m.get(mutant.owner_thread())?.is_some() {
+                sync::release_mutant(m, mutant, true)?;
+            }
+            free(m, body)
+        }
     }
 }
 

@@ -131,6 +131,32 @@ pub(crate) fn nt_release_semaphore(_: &Nt, f: &mut Frame) -> Result<Flow, Fault>
     }
 }
 
+/// Signals an object through a handle that grants `granted`, as its own service would.
+pub(crate) fn signal(m: &mut Machine, body: Va, granted: u32) -> Res<()> {
+    let may = |right: u32| if granted & right == right { Ok(()) } else { Err(Status::ACCESS_DENIED) };
+    match m.get(header(body).kind())? {
+        Kind::Event => {
+            may(access::EVENT_MODIFY_STATE)?;
+            sync::set_event(m, DispatcherHeader::at(body), 1)?;
+        }
+        Kind::Semaphore => {
+            may(access::SEMAPHORE_MODIFY_STATE)?;
+            if sync::release_semaphore(m, KSemaphore::at(body), 1, 1)?.is_none() {
+                return Err(Status::SEMAPHORE_LIMIT_EXCEEDED.into());
+            }
+        }
+        Kind::Mutant => {
+            let thread = current(m)?.tcb();
+            if m.get(KMutant::at(body).owner_thread())? != Some(thread) {
+                return Err(Status::MUTANT_NOT_OWNED.into());
+            }
+            sync::release_mutant(m, KMutant::at(body), false)?;
+        }
+        _ => return Err(Status::OBJECT_TYPE_MISMATCH.into()),
+    }
+    Ok(())
+}
+
 /// NtOpenSection(SectionHandle, DesiredAccess, ObjectAttributes). There is one image in this world, and
 /// so one section; the name is not looked at.
 pub(crate) fn nt_open_section(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {

@@ -109,12 +109,39 @@ fn capture(m: &mut Machine, count: u32, handles: Va, all: bool) -> Res<Vec<Va>> 
     for word in raw.chunks_exact(4) {
         let handle = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
         let (body, _) = lookup(m, handle, access::SYNCHRONIZE, None, mode)?;
-        if all && found.contains(&body) {
-            return Err(Status::INVALID_PARAMETER_MIX.into());
-        }
         found.push(body);
     }
+    // Only now: a handle that is no good is told before one that is there twice.
+    let twice = (1..found.len()).any(|index| found[..index].contains(&found[index]));
+    if all && twice {
+        return Err(Status::INVALID_PARAMETER_MIX.into());
+    }
     Ok(found)
+}
+
+/// NtSignalAndWaitForSingleObject(SignalHandle, WaitHandle, Alertable, Timeout). The sheet has its number
+/// alone: the object to signal is an event, a mutant or a semaphore, with the rights and the failures of
+/// the services that signal it, and the wait is that of NtWaitForSingleObject. Locals as there.
+pub(crate) fn nt_signal_and_wait_for_single_object(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
+    if f.stage != 0 {
+        let (status, body) = (f.result(), Va(f.local(2)?));
+        dereference(f.m, body)?;
+        return Ok(Flow::Return(status));
+    }
+    let (signal, handle, alertable, timeout_at) = (f.arg(0)?, f.arg(1)?, f.arg(2)? & 0xFF, f.arg(3)?);
+    let timeout = attempt!(capture_timeout(f.m, timeout_at));
+    let mode = previous_mode(f.m)?;
+    let (signaled, granted) = attempt!(lookup(f.m, signal, 0, None, mode));
+    let (body, _) = attempt!(lookup(f.m, handle, access::SYNCHRONIZE, None, mode));
+    attempt!(super::signal(f.m, signaled, granted));
+    reference(f.m, body)?;
+    f.set_local(2, body.0)?;
+    let at = f.block(0, 2);
+    f.m.store(at, timeout.unwrap_or(0))?;
+    let object = waitable(f.m, body)?;
+    let timeout = if timeout.is_some() { at.0 } else { 0 };
+    let args = [object.0, reason::USER_REQUEST, mode, alertable, timeout];
+    f.call(Ke::KeWaitForSingleObject.at(), &args, 1)
 }
 
 /// DriverWait(Object, Mode, Alertable), the test driver's door: KeWaitForSingleObject without a

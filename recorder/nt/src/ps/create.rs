@@ -2,6 +2,7 @@
 
 use super::cid;
 use crate::Nt;
+use crate::driver::notify;
 use crate::error::{Error, Res, attempt, split};
 use crate::ex::{pool, rundown};
 use crate::global::DATA;
@@ -61,21 +62,27 @@ const STATUS: u8 = 1;
 const HANDLE: u8 = 2;
 
 /// PspCreateThread for user threads, with the arguments of NtCreateThread; the INITIAL_TEB is the
-/// kernel's copy. System threads are made at boot by [`make`] and [`insert`] alone.
+/// kernel's copy. System threads are made at boot by [`make`] and [`finish`] alone.
 pub(crate) fn psp_create_thread(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     match f.stage {
-        // Steps 1 to 16 and 18.
+        // Steps 1 to 18. The references of step 18 are taken first: nobody can tell.
         0 => {
             let thread = attempt!(prepare(nt, f));
             f.set_local(THREAD, thread.va().0)?;
             for _ in 0..2 {
                 ob::reference(f.m, thread.va())?;
             }
-            // Step 17, the notify routines: nobody registers one.
-            match f.arg(arg::SUSPENDED)? {
-                0 => inserted(f, thread),
-                _ => f.call(Ke::KeSuspendThread.at(), &[thread.va().0], 1),
+            if notify::is_wanted(f.m, notify::THREADS)? {
+                let ids = [f.m.get(thread.unique_process())?, f.m.get(thread.unique_thread())?];
+                let args = [notify::THREADS, ids[0], ids[1], 1];
+                return f.call(Ke::PspCallNotifyRoutines.at(), &args, 6);
             }
+            told(f, thread)
+        }
+        // Back from the notify routines.
+        6 => {
+            let thread = f.local_ptr::<EThread>(THREAD)?;
+            told(f, thread)
         }
         // Step 20.
         1 => {
@@ -102,6 +109,14 @@ pub(crate) fn psp_create_thread(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
             let handle = f.local(HANDLE)?;
             f.call(Ke::ObpCloseHandleEntry.at(), &[process.va().0, handle], 3)
         }
+    }
+}
+
+/// Step 19.
+fn told(f: &mut Frame, thread: EThread) -> Result<Flow, Fault> {
+    match f.arg(arg::SUSPENDED)? {
+        0 => inserted(f, thread),
+        _ => f.call(Ke::KeSuspendThread.at(), &[thread.va().0], 1),
     }
 }
 

@@ -1,7 +1,8 @@
 //! NtCreateProcessEx and PspCreateProcess (nt52.md 3.1).
 
-use super::cid;
+use super::{cid, token};
 use crate::Nt;
+use crate::driver::notify;
 use crate::error::{Error, Res, attempt, done, split};
 use crate::global::DATA;
 use crate::ke::sync::init_header;
@@ -10,13 +11,15 @@ use crate::ke::timer::system_time;
 use crate::layout::*;
 use crate::mm::access::{previous_mode, probe_for_write, write};
 use crate::mm::process as memory;
+use crate::table::Ke;
 use crate::{dbgk, ob};
 use contract::{Flow, Frame, Status};
 use guest::{Fault, Pointer, Read, Va, Write};
 use machine::Machine;
 
 const NO_DEBUG_INHERIT: u32 = 2;
-const INHERIT_HANDLES: u32 = 4;
+/// INHERIT_HANDLES of NtCreateProcessEx.
+pub(crate) const INHERIT_HANDLES: u32 = 4;
 const LEGAL_FLAGS: u32 = 0x1F;
 
 /// What a process is made from.
@@ -31,17 +34,26 @@ pub(crate) struct Make {
 }
 
 /// NtCreateProcessEx(ProcessHandle, DesiredAccess, ObjectAttributes, ParentProcess, Flags,
-/// SectionHandle, DebugPort, ExceptionPort, InJob).
+/// SectionHandle, DebugPort, ExceptionPort, InJob). Local 0 is what it returns.
 pub(crate) fn nt_create_process_ex(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
+    if f.stage != 0 {
+        return Ok(Flow::Return(f.local(0)?));
+    }
     let mut args = [0; 9];
     for (index, arg) in args.iter_mut().enumerate() {
         *arg = f.arg(index as u8)?;
     }
-    attempt!(create_from_user(f.m, args));
-    done(Status::SUCCESS)
+    let (process, status) = attempt!(create_from_user(f.m, args));
+    if !notify::is_wanted(f.m, notify::PROCESSES)? {
+        return done(status);
+    }
+    f.set_local(0, status.0)?;
+    let ids = [f.m.get(process.inherited_from())?, f.m.get(process.unique_process_id())?];
+    f.call(Ke::PspCallNotifyRoutines.at(), &[notify::PROCESSES, ids[0], ids[1], 1], 1)
 }
 
-fn create_from_user(m: &mut Machine, args: [u32; 9]) -> Res<()> {
+/// Everything but step 26: the process, and the status of telling the caller.
+fn create_from_user(m: &mut Machine, args: [u32; 9]) -> Res<(EProcess, Status)> {
     let [handle_at, wanted, _, parent, flags, section, debug, exception_port, in_job] = args;
     let mode = previous_mode(m)?;
     probe_for_write(m, Va(handle_at), 4, 4)?;
@@ -84,10 +96,16 @@ fn create_from_user(m: &mut Machine, args: [u32; 9]) -> Res<()> {
     let thread = current(m)?;
     let teb = m.get(thread.tcb().teb())?;
     let peb = m.get(process.peb())?;
+    let told = split(tell(m, teb, peb, Va(handle_at), handle))?;
+    Ok((process, told.err().unwrap_or(Status::SUCCESS)))
+}
+
+/// Step 25.
+fn tell(m: &mut Machine, teb: Va, peb: Va, handle_at: Va, handle: u32) -> Res<()> {
     if !teb.is_null() && !peb.is_null() {
         write(m, Teb::at(teb).arbitrary_user_pointer().at, peb.0)?;
     }
-    write(m, Va(handle_at), handle)
+    write(m, handle_at, handle)
 }
 
 /// EPROCESS.ImageFileName: 15 characters and a NUL.
@@ -129,7 +147,7 @@ fn fill(m: &mut Machine, process: EProcess, make: &Make) -> Res<()> {
         }
         None if !system => {
             let section = m.get(parent.section_object())?;
-            if section.is_null() {
+            if section.is_null() || m.get(parent.rundown_protect())? & 1 != 0 {
                 return Err(Status::PROCESS_IS_TERMINATING.into());
             }
             // To clone an address space is more than this kernel does (nt52.md 3.6).
@@ -154,8 +172,7 @@ fn fill(m: &mut Machine, process: EProcess, make: &Make) -> Res<()> {
         _ => 2,
     };
     m.set(process.priority_class(), class)?;
-    let token = m.get(parent.token())?;
-    m.set(process.token(), token)?;
+    token::duplicate(m, Some(parent), process)?;
     let table = ob::create_table(m, process.va(), false)?;
     m.set(process.object_table(), Some(table))?;
     if make.flags & INHERIT_HANDLES != 0 {

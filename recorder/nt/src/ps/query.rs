@@ -13,6 +13,7 @@ use machine::Machine;
 /// Information classes (nt52.md 2.19), and ProcessDebugPort.
 pub(crate) mod class {
     pub(crate) const PROCESS_BASIC: u32 = 0;
+    pub(crate) const PROCESS_TIMES: u32 = 4;
     pub(crate) const PROCESS_DEBUG_PORT: u32 = 7;
     pub(crate) const PROCESS_AFFINITY_MASK: u32 = 0x15;
     pub(crate) const PROCESS_BREAK_ON_TERMINATION: u32 = 0x1D;
@@ -58,6 +59,7 @@ fn probe(m: &mut Machine, args: [u32; 5]) -> Res<()> {
 fn process_length(class: u32) -> Option<u32> {
     Some(match class {
         class::PROCESS_BASIC => 0x18,
+        class::PROCESS_TIMES => 0x20,
         class::PROCESS_DEBUG_PORT
         | class::PROCESS_AFFINITY_MASK
         | class::PROCESS_BREAK_ON_TERMINATION
@@ -88,6 +90,7 @@ fn ask_process(m: &mut Machine, args: [u32; 5]) -> Res<Answer> {
     let port = m.get(process.debug_port())?;
     let value = match args[1] {
         class::PROCESS_BASIC => return Ok((process_basic(m, process)?, Status::SUCCESS)),
+        class::PROCESS_TIMES => return Ok((process_times(m, process)?, Status::SUCCESS)),
         class::PROCESS_DEBUG_PORT if port.is_some() => u32::MAX,
         class::PROCESS_AFFINITY_MASK => m.get(process.pcb().affinity())?,
         class::PROCESS_BREAK_ON_TERMINATION => u32::from(flags & process_flags::BREAK_ON_TERMINATION != 0),
@@ -160,6 +163,13 @@ fn ask_thread(m: &mut Machine, args: [u32; 5]) -> Res<Answer> {
         }
     };
     Ok((bytes, Status::SUCCESS))
+}
+
+/// KERNEL_USER_TIMES of a process. The sheet is silent on when its exit time shows; what is recorded is
+/// told. Ticks are not charged as times.
+fn process_times(m: &mut Machine, process: EProcess) -> Result<Vec<u8>, Fault> {
+    let (create, exit): (u64, u64) = (m.get(process.create_time())?, m.get(process.exit_time())?);
+    Ok([create, exit, 0, 0].into_iter().flat_map(u64::to_le_bytes).collect())
 }
 
 /// KERNEL_USER_TIMES. The exit time is 0 until the thread is signaled; ticks are not charged as times.

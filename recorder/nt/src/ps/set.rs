@@ -1,9 +1,11 @@
 //! NtSetInformationProcess and NtSetInformationThread (nt52.md 9.12, 12.5).
 
 use super::query::class;
+use super::token;
 use crate::Nt;
 use crate::error::{Res, attempt, done};
 use crate::ex::rundown;
+use crate::ke::thread::current_process;
 use crate::layout::*;
 use crate::mm::access::{previous_mode, read};
 use crate::ob;
@@ -17,8 +19,17 @@ fn set_flag(m: &mut Machine, slot: Slot<u32>, bit: u32, on: bool) -> Result<(), 
     m.set(slot, if on { old | bit } else { old & !bit })
 }
 
-/// NtSetInformationProcess(ProcessHandle, Class, Information, Length). Every token holds
-/// SeDebugPrivilege: there is only init's, and its children inherit it.
+/// What it takes to make a process or a thread critical, for callers from user mode. The sheet does not
+/// say whether the handle or the privilege is looked at first: the handle is.
+fn check_debug_privilege(m: &mut Machine) -> Res<()> {
+    let process = current_process(m)?;
+    if previous_mode(m)? == USER && !token::holds_debug_privilege(m, process)? {
+        return Err(Status::PRIVILEGE_NOT_HELD.into());
+    }
+    Ok(())
+}
+
+/// NtSetInformationProcess(ProcessHandle, Class, Information, Length).
 pub(crate) fn nt_set_information_process(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     let (handle, class, at, length) = (f.arg(0)?, f.arg(1)?, Va(f.arg(2)?), f.arg(3)?);
     attempt!(set_process(f.m, handle, class, at, length));
@@ -40,6 +51,7 @@ fn set_process(m: &mut Machine, handle: u32, class: u32, at: Va, length: u32) ->
     let process = EProcess::at(ob::lookup(m, handle, rights, Some(Kind::Process), mode)?.0);
     match class {
         class::PROCESS_BREAK_ON_TERMINATION => {
+            check_debug_privilege(m)?;
             set_flag(m, process.flags(), process_flags::BREAK_ON_TERMINATION, value != 0)?;
         }
         class::PROCESS_DEBUG_FLAGS if value > 1 => return Err(Status::INVALID_PARAMETER.into()),
@@ -85,6 +97,7 @@ fn set_thread(m: &mut Machine, handle: u32, class: u32, at: Va, length: u32) -> 
     match class {
         class::THREAD_WIN32_START_ADDRESS => m.set(thread.win32_start_address(), value)?,
         class::THREAD_BREAK_ON_TERMINATION => {
+            check_debug_privilege(m)?;
             set_flag(m, thread.cross_thread_flags(), cross::BREAK_ON_TERMINATION, value != 0)?;
         }
         class::THREAD_HIDE_FROM_DEBUGGER => {

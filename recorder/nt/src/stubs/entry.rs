@@ -1,13 +1,63 @@
-//! KiSystemService: entry by INT 2E (nt52.md 6.2, 6.5), and the kernel's own way in.
+//! KiSystemService and KiFastCallEntry: entry by INT 2E and by SYSENTER (nt52.md 6.2, 6.3, 6.5), and
+//! the kernel's own way in.
 
 use super::{frame, kthread, pcr, save_debug_registers};
 use crate::global::USER_PROBE;
-use crate::layout::{DBG_ARG_MARK, selector};
+use crate::layout::{DBG_ARG_MARK, KTrapFrame, NPX_FRAME_LENGTH, SHARED, selector};
 use contract::Status;
+use guest::Pointer;
 use machine::image::{AssembleError, Stubs, asm::*};
 
 /// NtTerminateProcess's service number (nt52.md 1.7).
 const TERMINATE_PROCESS: u32 = 0x10A;
+
+/// Offset of KUSER_SHARED_DATA.SystemCallReturn.
+const SYSTEM_CALL_RETURN: u32 = 0x304;
+/// How far below the top of its kernel stack the return EIP of a thread from user mode lies.
+const USER_EIP: u32 = NPX_FRAME_LENGTH + KTrapFrame::EXTENT - frame::EIP as u32;
+const INTERRUPTS: u32 = 0x200;
+
+/// KiFastCallEntry: what SYSENTER has not saved, as INT 2E would have pushed it. EDX is the user's ESP;
+/// ECX is the caller's to lose.
+fn fast_call_entry(s: &mut Stubs) -> Result<(), AssembleError> {
+    let [common, misplaced, invalid] =
+        ["KiSystemServiceFrame", "KiFastCallMisplaced", "KiTrap06"].map(|name| s.label(name));
+    s.place("KiFastCallEntry")?;
+    s.asm.mov(ecx, u32::from(selector::R3_DATA))?;
+    s.asm.push(u32::from(selector::R0_PCR) as i32)?;
+    s.asm.pop(fs)?;
+    s.asm.mov(ds, ecx)?;
+    s.asm.mov(es, ecx)?;
+    s.asm.mov(ecx, dword_ptr(pcr::TSS).fs())?;
+    s.asm.mov(esp, dword_ptr(ecx + pcr::TSS_ESP0))?;
+    s.asm.push(u32::from(selector::R3_DATA) as i32)?;
+    s.asm.push(edx)?;
+    s.asm.pushfd()?;
+    s.asm.or(dword_ptr(esp), INTERRUPTS)?;
+    s.asm.push(u32::from(selector::R3_CODE) as i32)?;
+    s.asm.push(dword_ptr(SHARED.0.0 + SYSTEM_CALL_RETURN))?;
+    s.asm.push(2)?;
+    s.asm.popfd()?;
+    s.asm.mov(ecx, dword_ptr(pcr::CURRENT_THREAD).fs())?;
+    s.asm.mov(ecx, dword_ptr(ecx + kthread::INITIAL_STACK))?;
+    s.asm.sub(ecx, USER_EIP)?;
+    s.asm.cmp(ecx, esp)?;
+    s.asm.jne(misplaced)?;
+    s.asm.add(edx, 8)?;
+    s.asm.push(0)?;
+    s.asm.push(ebp)?;
+    s.asm.push(ebx)?;
+    s.asm.push(esi)?;
+    s.asm.push(edi)?;
+    s.asm.push(u32::from(selector::R3_TEB) as i32)?;
+    s.asm.jmp(common)?;
+
+    // Not where an entry from user mode lies: an invalid opcode, met by the user at the return address.
+    s.place("KiFastCallMisplaced")?;
+    s.asm.push(u32::from(selector::R3_TEB) as i32)?;
+    s.asm.pop(fs)?;
+    s.asm.jmp(invalid)
+}
 
 pub(super) fn assemble(s: &mut Stubs) -> Result<(), AssembleError> {
     let [bad_number, check_mode, copy, post, service] = [
@@ -20,6 +70,8 @@ pub(super) fn assemble(s: &mut Stubs) -> Result<(), AssembleError> {
     .map(|name| s.label(name));
     let exit = s.label("KiServiceExit");
 
+    fast_call_entry(s)?;
+
     s.place("KiSystemService")?;
     s.asm.push(0)?;
     s.asm.push(ebp)?;
@@ -29,6 +81,7 @@ pub(super) fn assemble(s: &mut Stubs) -> Result<(), AssembleError> {
     s.asm.push(fs)?;
     s.asm.mov(ebx, u32::from(selector::R0_PCR))?;
     s.asm.mov(fs, ebx)?;
+    s.place("KiSystemServiceFrame")?;
     s.asm.push(dword_ptr(0).fs())?;
     s.asm.mov(dword_ptr(0).fs(), u32::MAX)?;
     s.asm.mov(esi, dword_ptr(pcr::CURRENT_THREAD).fs())?;

@@ -2,12 +2,16 @@
 //! (nt52.md 5.5, 6.6).
 
 use super::{VM, frame, kthread, pcr};
+use crate::global::DATA;
 use crate::layout::{DR7_RESERVED_MASK, selector};
 use crate::table::Ke;
 use machine::image::{AssembleError, Stubs, asm::*};
 
 const APC_LEVEL: u32 = 1;
 const USER: i32 = 1;
+/// EFLAGS.TF and EFLAGS.IF.
+const TRAP: u32 = 0x100;
+const INTERRUPTS: u32 = 0x200;
 
 /// Delivers user APCs until none is pending. With interrupts disabled, and so again behind it.
 /// `volatile`: EAX is the service's status, which the frame keeps meanwhile.
@@ -86,7 +90,20 @@ pub(super) fn assemble(s: &mut Stubs) -> Result<(), AssembleError> {
     s.asm.pop(ebx)?;
     s.asm.pop(ebp)?;
     s.asm.add(esp, 4)?;
-    s.asm.jmp(iret)?;
+    // SYSEXIT can return to flat code only, and would step once too often.
+    s.asm.cmp(dword_ptr(esp + frame::EIP_TO_CS), i32::from(selector::R3_CODE))?;
+    s.asm.jne(iret)?;
+    s.asm.cmp(dword_ptr(DATA.ki_fast_system_call_disable().at.0), 0)?;
+    s.asm.jne(iret)?;
+    s.asm.test(dword_ptr(esp + frame::EIP_TO_EFLAGS), TRAP)?;
+    s.asm.jne(iret)?;
+    s.asm.pop(edx)?;
+    s.asm.add(esp, 4)?;
+    s.asm.and(dword_ptr(esp), !INTERRUPTS)?;
+    s.asm.popfd()?;
+    s.asm.pop(ecx)?;
+    s.asm.sti()?;
+    s.asm.sysexit()?;
 
     user_apcs(s, ["KiServiceExit2", "KiServiceExit2User", "KiServiceExit2Done"], false)?;
     restore_processor(s, ["KiServiceExit2Registers"])?;

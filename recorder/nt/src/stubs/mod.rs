@@ -46,6 +46,8 @@ pub(crate) mod pcr {
     pub(crate) const IRR: i32 = 0x28;
     pub(crate) const GDT: i32 = 0x3C;
     pub(crate) const TSS: i32 = 0x40;
+    /// Of the KTSS: Esp0.
+    pub(crate) const TSS_ESP0: i32 = 4;
     pub(crate) const CURRENT_THREAD: i32 = 0x124;
     pub(crate) const KERNEL_DR: [i32; 6] = [0x418, 0x41C, 0x420, 0x424, 0x428, 0x42C];
     pub(crate) const NPX_THREAD: i32 = 0x640;
@@ -92,6 +94,9 @@ pub(crate) mod frame {
     pub(crate) const EIP: i32 = 0x68;
     pub(crate) const CS: i32 = 0x6C;
     pub(crate) const EFLAGS: i32 = 0x70;
+    /// CS and EFLAGS, seen from EIP.
+    pub(crate) const EIP_TO_CS: i32 = CS - EIP;
+    pub(crate) const EIP_TO_EFLAGS: i32 = EFLAGS - EIP;
 }
 
 /// EFLAGS.VM.

@@ -24,10 +24,14 @@ pub(super) fn assemble(s: &mut Stubs) -> Result<(), AssembleError> {
     s.asm.mov(eax, 1)?;
     s.asm.ret()?;
 
+    s.place("KiFastSystemCall")?;
+    s.asm.mov(edx, esp)?;
+    s.asm.sysenter()?;
+    s.place("KiFastSystemCallRet")?;
+    s.asm.ret()?;
     s.place("KiIntSystemCall")?;
     s.asm.lea(edx, dword_ptr(esp + 8))?;
     s.asm.int(0x2E)?;
-    s.place("KiFastSystemCallRet")?;
     s.asm.ret()?;
 
     s.place("KiUserApcDispatcher")?;

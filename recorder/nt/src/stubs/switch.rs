@@ -10,15 +10,14 @@ const NPX: i32 = NPX_FRAME_LENGTH as i32;
 const CR0_NPX: i32 = 0xE;
 /// FX_SAVE_AREA.Cr0NpxState.
 const CR0_NPX_STATE: i32 = 0x20C;
-/// KPROCESS.DirectoryTableBase[0] and IopmOffset.
+/// KPROCESS.DirectoryTableBase and IopmOffset.
 const DIRECTORY_TABLE_BASE: i32 = 0x18;
 const IOPM_OFFSET: i32 = 0x30;
 /// GDT offsets of the TEB descriptor's base.
 const TEB_BASE_LOW: i32 = 0x3A;
 const TEB_BASE_MIDDLE: i32 = 0x3C;
 const TEB_BASE_HIGH: i32 = 0x3F;
-/// KTSS.Esp0 and IoMapBase.
-const ESP0: i32 = 4;
+/// KTSS.IoMapBase.
 const IO_MAP_BASE: i32 = 0x66;
 /// EFlags of the trap frame at InitialStack - 29C.
 const FRAME_FLAGS: i32 = -0x29C + 0x70;
@@ -91,7 +90,7 @@ fn internal(s: &mut Stubs) -> Result<(), AssembleError> {
     s.asm.jne(v86)?;
     s.asm.sub(ecx, 0x10)?;
     s.place("KiSwapV86")?;
-    s.asm.mov(dword_ptr(edx + ESP0), ecx)?;
+    s.asm.mov(dword_ptr(edx + pcr::TSS_ESP0), ecx)?;
     s.asm.movzx(ecx, word_ptr(eax + IOPM_OFFSET))?;
     s.asm.mov(word_ptr(edx + IO_MAP_BASE), cx)?;
     s.asm.inc(dword_ptr(esi + kthread::SWITCHES))?;

@@ -4,6 +4,7 @@ use super::service;
 use crate::Nt;
 use crate::layout::{Peb, access};
 use crate::ob::CURRENT_PROCESS;
+use crate::ps::process::INHERIT_HANDLES;
 use contract::{Flow, Frame, Status};
 use guest::{Fault, Pointer, Va, Write};
 
@@ -24,6 +25,15 @@ const READWRITE: u32 = 4;
 /// CreateProcess(OUT HANDLE *Process). The process parameters are one page of zeroes: no program here
 /// looks at them.
 pub(crate) fn create_process(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
+    create(nt, f, 0)
+}
+
+/// CreateProcessInherit(OUT HANDLE *Process): the same with bInheritHandles.
+pub(crate) fn create_process_inherit(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
+    create(nt, f, INHERIT_HANDLES)
+}
+
+fn create(nt: &Nt, f: &mut Frame, flags: u32) -> Result<Flow, Fault> {
     let (section_at, process_at, base_at, size_at) =
         (f.local_at(SECTION).0, f.local_at(PROCESS).0, f.local_at(BASE).0, f.local_at(SIZE).0);
     let basic = f.block(BASIC.0, BASIC.1);
@@ -36,7 +46,7 @@ pub(crate) fn create_process(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
         1 => {
             let section = f.local(SECTION)?;
             let all = access::PROCESS_ALL_ACCESS;
-            let args = [process_at, all, 0, CURRENT_PROCESS, 0, section, 0, 0, 0];
+            let args = [process_at, all, 0, CURRENT_PROCESS, flags, section, 0, 0, 0];
             service(nt, f, "NtCreateProcessEx", &args, 2)
         }
         2 => {

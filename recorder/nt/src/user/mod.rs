@@ -8,6 +8,7 @@ pub(crate) mod ldr;
 pub(crate) mod lock;
 pub(crate) mod raise;
 pub(crate) mod start;
+pub(crate) mod win32;
 
 use crate::Nt;
 use crate::layout::{Peb, Teb};

@@ -1,9 +1,11 @@
 //! What can be seen of the kernel from outside. Nothing here changes the machine.
 
+mod frames;
 mod inventory;
 mod threads;
 
-pub(crate) use inventory::{inventory, structures};
+pub(crate) use frames::frames;
+pub(crate) use inventory::{heap, inventory, structures};
 pub(crate) use threads::{current, threads};
 
 use crate::global::DATA;

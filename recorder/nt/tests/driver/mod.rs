@@ -5,16 +5,20 @@
 use contract::{Activity, Kernel, Named, ObjectId, ObjectKind, Owner, Status, View, program, routine};
 use machine::{Machine, Reg, Stop, Until, Va};
 use nt::Nt;
+use std::sync::Arc;
 
 /// Instructions between clock interrupts: none forced, and a few that are just longer than the clock
 /// interrupt itself takes, so that one falls into every part of what is going on.
 pub const PERIODS: [u64; 4] = [0, 197, 223, 257];
 
+/// Instructions that a call takes at the most.
+const MOST: u32 = 100_000;
 /// Instructions in a time slice.
 const SLICE: u64 = 2000;
 
+#[derive(Clone)]
 pub struct Driver {
-    pub nt: Nt,
+    pub nt: Arc<Nt>,
     pub m: Machine,
     /// A clock interrupt comes every so many instructions, if not 0.
     pub period: u64,
@@ -34,13 +38,27 @@ pub enum Arg<'a> {
 }
 use Arg::{Value, Words};
 
+/// A call that has been placed on a thread's stack.
+pub struct Placed {
+    thread: ObjectId,
+    /// Its stack pointer before.
+    back: u32,
+    /// Its stack pointer when the call has returned.
+    locals: u32,
+    /// What its arguments point to: address and number of words.
+    places: Vec<(u32, usize)>,
+}
+
+/// A period that no test lives to see the end of.
+const NEVER: u64 = 1 << 40;
+
 pub fn park() -> Va {
     program::symbol(program::PARK)
 }
 
 impl Driver {
     pub fn boot(period: u64) -> Driver {
-        let nt = Nt::new();
+        let nt = Arc::new(Nt::new());
         let m = nt.boot().expect("boots");
         let mut driver = Driver {
             nt,
@@ -91,7 +109,7 @@ impl Driver {
                     if stage == 0 {
                         self.trace.push(info.name);
                     }
-                    match routine::serve(&self.nt, &mut self.m, at) {
+                    match routine::serve(&*self.nt, &mut self.m, at) {
                         Ok(_) => {}
                         Err(fault) => {
                             assert!(fault.at.0 < 0x8000_0000, "{fault} in {before}");
@@ -181,6 +199,13 @@ impl Driver {
 
     /// Has a thread call a service. The status, if it returned, and the words pointed to.
     pub fn call(&mut self, thread: ObjectId, name: &str, args: &[Arg]) -> (Option<Status>, Vec<Vec<u32>>) {
+        let placed = self.place_call(thread, name, args);
+        self.settle();
+        self.finish_call(&placed)
+    }
+
+    /// Brings a thread to where it is about to call a service.
+    pub fn place_call(&mut self, thread: ObjectId, name: &str, args: &[Arg]) -> Placed {
         self.bring(thread);
         let target = *self.nt.image().services.get(name).unwrap_or_else(|| panic!("no service {name}"));
         let back = self.m.cpu.esp();
@@ -207,25 +232,35 @@ impl Driver {
         let locals = at + 4 * words.len() as u32;
         self.m.cpu.set_reg(Reg::Esp, at);
         self.m.cpu.eip = target.0;
-        self.settle();
+        Placed { thread, back, locals, places }
+    }
+
+    /// What came of a call that was placed, once the machine is quiet.
+    pub fn finish_call(&mut self, placed: &Placed) -> (Option<Status>, Vec<Vec<u32>>) {
         if self.stopped() {
             return (None, Vec::new());
         }
-        let done = self.nt.threads(&self.m).into_iter().find(|status| status.id == thread);
+        let done = self.nt.threads(&self.m).into_iter().find(|status| status.id == placed.thread);
         let returned = done.is_some_and(|status| {
-            status.activity == Activity::Runnable
-                && status.resume.is_some_and(|resume| resume.eip == park().0 && resume.esp == locals)
+            let parked = |resume: contract::Resume| resume.eip == park().0 && resume.esp == placed.locals;
+            status.activity == Activity::Runnable && status.resume.is_some_and(parked)
         });
         if !returned {
             return (None, Vec::new());
         }
-        self.bring(thread);
+        self.bring(placed.thread);
         let status = Status(self.m.cpu.reg(Reg::Eax));
         let read =
             |(at, len): &(u32, usize)| (0..*len as u32).map(|index| self.peek(at + 4 * index)).collect();
-        let out = places.iter().map(read).collect();
-        self.m.cpu.set_reg(Reg::Esp, back);
+        let out = placed.places.iter().map(read).collect();
+        self.m.cpu.set_reg(Reg::Esp, placed.back);
         (Some(status), out)
+    }
+
+    /// Lets one clock interrupt come after so many instructions, and no other by itself.
+    pub fn tick_after(&mut self, instructions: u64) {
+        self.next_tick = self.m.retired + instructions;
+        self.period = NEVER;
     }
 
     pub fn poke(&mut self, at: u32, word: u32) {
@@ -337,6 +372,79 @@ impl Driver {
         inventory.iter().find(|(name, _)| name == what).map_or(0, |(_, count)| *count)
     }
 
+    /// Lets the allocation of any kind fail that comes after `skip` others.
+    pub fn fail_any(&mut self, skip: u32) {
+        let at = self.nt.image().pool_faults.0;
+        for (index, word) in [0, skip, 1, 0].into_iter().enumerate() {
+            self.poke(at + 4 * index as u32, word);
+        }
+    }
+
+    /// How many failures of [`Driver::fail_any`] are still to come; they are taken back.
+    pub fn fault_count(&mut self) -> u32 {
+        let at = self.nt.image().pool_faults.0;
+        let left = self.peek(at + 8);
+        for index in 0..4 {
+            self.poke(at + 4 * index, 0);
+        }
+        left
+    }
+
+    /// Where assembled code of the kernel lies.
+    pub fn nt_symbol(&self, name: &str) -> u32 {
+        let symbols = &self.nt.image().symbols;
+        *symbols.iter().find(|(_, known)| **known == name).unwrap_or_else(|| panic!("no {name}")).0
+    }
+
+    /// Executes one instruction. A thread that has come to park is interrupted, so that others get on.
+    pub fn step_on(&mut self) {
+        if self.m.cpu.next() == park() {
+            self.tick();
+        }
+        self.step();
+    }
+
+    fn step(&mut self) {
+        match self.m.run(&Until::budget(1)) {
+            Stop::Native(at) => {
+                let (info, stage) = self.nt.image().routine(at).unwrap();
+                if stage == 0 {
+                    self.trace.push(info.name);
+                }
+                if let Err(fault) = routine::serve(&*self.nt, &mut self.m, at) {
+                    self.m.page_fault(fault).expect("a fault can be delivered");
+                }
+            }
+            Stop::Halted => self.tick(),
+            Stop::Budget => {}
+            other => panic!("{other:?} at {}", self.place()),
+        }
+    }
+
+    /// Interrupts whoever is running, again and again with hardly an instruction between, until a thread
+    /// at park has the processor; and has it call a service, which must return before anybody else runs.
+    pub fn interrupt_for(&mut self, thread: ObjectId, name: &str, args: &[u32]) -> Option<Status> {
+        for _ in 0..MOST {
+            if self.nt.current(&self.m) == thread && self.m.cpu.next() == park() && self.m.cpu.cpl() == 3 {
+                break;
+            }
+            if self.m.cpu.interrupt.is_none() {
+                self.tick();
+            }
+            self.step();
+        }
+        self.m.cpu.interrupt = None;
+        let args: Vec<Arg> = args.iter().map(|value| Value(*value)).collect();
+        let placed = self.place_call(thread, name, &args);
+        for _ in 0..MOST {
+            if self.m.cpu.next() == park() && self.nt.current(&self.m) == thread && self.m.cpu.cpl() == 3 {
+                break;
+            }
+            self.step();
+        }
+        self.finish_call(&placed).0
+    }
+
     /// Lets pool allocations with a tag fail.
     pub fn fail_pool(&mut self, tag: &[u8; 4], count: u32) {
         let at = self.nt.image().pool_faults.0;
@@ -348,6 +456,7 @@ impl Driver {
 
 /// A scene that most tests start from: a process with two threads, `main` and `worker`, and `main`'s
 /// handles to them.
+#[derive(Clone)]
 pub struct Scene {
     pub d: Driver,
     /// The process's handle in init.

@@ -81,7 +81,12 @@ pub(crate) fn blocks(m: &mut impl Read) -> R<Vec<PoolHeader>> {
 }
 
 /// Whether one of the recorder's slots fails this allocation: see [`PoolFault`].
-fn injected_failure(m: &mut Machine, tag: u32) -> R<bool> {
+///
+/// Every allocation of the kernel's asks: objects (`THRT`, `PROC`, `EVNT`, `MTNT`, `SEMA`, `SECT`), handle
+/// blocks (`HTBL`), thread ids (`CIDO`), APCs (`TAPC`, `KAPC`, and the LdrInit APC under `None`), wait
+/// blocks (`WAIT`), what describes user memory (`MARE` a reservation, `MREG` a commitment: TEBs take one
+/// of these each), and kernel stacks (`KSTK`), which are pages and no pool.
+pub(crate) fn injected_failure(m: &mut Machine, tag: u32) -> R<bool> {
     for slot in 0..PoolFault::SLOTS {
         let at = G.pool_faults().at.add(slot * PoolFault::SIZE);
         let word = |index: u32| at.add(4 * index);

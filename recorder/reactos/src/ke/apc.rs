@@ -88,6 +88,32 @@ pub(crate) fn ke_insert_queue_apc(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fa
     Ok(Flow::Return(f.local(0)?))
 }
 
+/// KeRemoveQueueApc(Apc): whether it was queued (7.3). The second lock overwrites the level that the
+/// first one saved, so it comes back at DISPATCH_LEVEL, whatever the caller's level was.
+pub(crate) fn ke_remove_queue_apc(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
+    let apc: KApc = f.arg_ptr(0)?;
+    ke::irql::raise(f.m, irql::DISPATCH)?;
+    if f.m.get(apc.inserted())? == 0 {
+        return Ok(Flow::Return(0));
+    }
+    let tcb = f.m.get(apc.thread())?.tcb();
+    let state = match f.m.get(apc.apc_state_index())? {
+        0 => f.m.get(tcb.apc_state_original())?,
+        _ => f.m.get(tcb.apc_state_attached())?,
+    };
+    apc.apc_list_entry().unlink(f.m)?;
+    f.m.set(apc.inserted(), 0)?;
+    let (list, pending) = if u32::from(f.m.get(apc.apc_mode())?) == KERNEL_MODE {
+        (state.kernel_list(), state.kernel_apc_pending())
+    } else {
+        (state.user_list(), state.user_apc_pending())
+    };
+    if list.is_empty(f.m)? {
+        f.m.set(pending, 0)?;
+    }
+    Ok(Flow::Return(1))
+}
+
 /// The APC of a link in an APC list.
 pub(crate) fn of_link(link: ListEntry) -> KApc {
     link.owner(KApc::apc_list_entry)
@@ -114,6 +140,10 @@ pub(crate) fn no_operation(_: &ReactOs, _: &mut Frame) -> Result<Flow, Fault> {
 }
 
 /// NtQueueApcThread(ThreadHandle, ApcRoutine, Context, Argument1, Argument2) (7.9).
+///
+/// For a user thread that has ended the sheet is of two minds: 7.9 and item 16 speak of success, but 9.5
+/// step 8 clears the Teb before the thread is signaled, and without a Teb the service refuses. The steps
+/// are taken at their word; KeInsertQueueApc itself still accepts such a thread.
 pub(crate) fn nt_queue_apc_thread(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
     if f.stage != 0 {
         let (inserted, thread) = (f.result() != 0, Va(f.local(0)?));

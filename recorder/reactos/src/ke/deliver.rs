@@ -44,6 +44,9 @@ pub(crate) fn deliver(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
             f.call(normal, &args, NORMAL_DONE)
         }
         NORMAL_DONE => {
+            if ke::irql::current(f.m)? > irql::APC {
+                return f.call(Ke::KeBugCheck.at(), &[stop::GENERIC], DONE);
+            }
             ke::irql::raise(f.m, irql::APC)?;
             f.m.set(state.kernel_apc_in_progress(), 0)?;
             next(f)
@@ -129,6 +132,10 @@ pub(crate) fn after_system_call_hook(_: &ReactOs, f: &mut Frame) -> Result<Flow,
             let frame: TrapFrame = f.arg_ptr(0)?;
             if f.m.get(frame.cs())? == u32::from(selector::KERNEL_CS) {
                 return Ok(Flow::Return(0));
+            }
+            // KfRaiseIrql refuses to lower: a service that came back too high ends here.
+            if ke::irql::current(f.m)? > irql::APC {
+                return f.call(Ke::KeBugCheck.at(), &[stop::GENERIC], 2);
             }
             let old = ke::irql::raise(f.m, irql::APC)?;
             f.set_local(0, u32::from(old))?;

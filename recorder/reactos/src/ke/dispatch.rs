@@ -38,6 +38,38 @@ pub(crate) fn unblock(m: &mut Machine, thread: EThread, status: Option<u32>, inc
     make_ready(m, thread)
 }
 
+/// KeSetPriorityThread(Thread, Priority): the base priority follows. A change dispatches (5.1), so that
+/// the best thread has the processor afterwards; the sheet says no more, and a change of a thread that is
+/// neither ready nor running has nothing to dispatch for.
+pub(crate) fn set_priority(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
+    if f.stage != 0 {
+        return Ok(Flow::Return(0));
+    }
+    let (thread, priority) = (f.arg_ptr::<EThread>(0)?, (f.arg(1)? & 31) as i8);
+    let tcb = thread.tcb();
+    f.m.set(tcb.base_priority(), priority)?;
+    f.m.set(tcb.priority_decrement(), 0)?;
+    let state = f.m.get(tcb.state())?;
+    if state == ThreadState::Ready {
+        let old = f.m.get(tcb.priority())? as u32 & 31;
+        thread.ready_link().unlink(f.m)?;
+        if G.ready(old).is_empty(f.m)? {
+            let mask = f.m.get(G.priority_list_mask())?;
+            f.m.set(G.priority_list_mask(), mask & !(1 << old))?;
+        }
+    }
+    f.m.set(tcb.priority(), priority)?;
+    if state == ThreadState::Ready {
+        make_ready(f.m, thread)?;
+    }
+    match state {
+        ThreadState::Ready | ThreadState::Running => {
+            f.call(Ke::PsDispatchThread.at(), &[u32::from(READY)], 1)
+        }
+        _ => Ok(Flow::Return(0)),
+    }
+}
+
 fn reset_quantum(m: &mut Machine, thread: EThread) -> R<()> {
     let quantum = match m.get(thread.threads_process())? {
         Some(process) => m.get(process.pcb().thread_quantum())?,
@@ -139,7 +171,10 @@ pub(crate) fn quantum_end(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
 /// KiDispatchInterrupt: DPCs, which here are the timers' only, then the quantum's end (1.6 step 4).
 pub(crate) fn dispatch_interrupt(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
     if f.stage == 0 {
-        ke::timer::expire(f.m)?;
+        if f.m.get(G.timer_dpc())? != 0 {
+            f.m.set(G.timer_dpc(), 0)?;
+            ke::timer::expire(f.m)?;
+        }
         if f.m.get(PCR.quantum_end())? != 0 {
             f.m.set(PCR.quantum_end(), 0)?;
             return f.call(Ke::KiQuantumEnd.at(), &[], 1);

@@ -35,6 +35,18 @@ pub(crate) fn set(m: &mut Machine, event: Header, increment: i8) -> R<i32> {
     Ok(old)
 }
 
+/// The end of a routine that signals something: the dispatcher lock is released; or, with Wait=TRUE,
+/// kept for the wait that follows at once, which finds the caller's level in WaitIrql (8.1 step 2a).
+pub(crate) fn unlock(f: &mut Frame, old_irql: u8, wait: bool) -> Result<Flow, Fault> {
+    if wait {
+        let tcb = ke::current(f.m)?.tcb();
+        f.m.set(tcb.wait_next(), 1)?;
+        f.m.set(tcb.wait_irql(), old_irql)?;
+        return Ok(Flow::Return(f.local(0)?));
+    }
+    f.call(Ke::KfLowerIrql.at(), &[u32::from(old_irql)], 1)
+}
+
 /// KeSetEvent(Event, Increment, Wait).
 pub(crate) fn ke_set_event(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
     if f.stage == 0 {
@@ -42,7 +54,8 @@ pub(crate) fn ke_set_event(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
         let old_irql = ke::irql::raise(f.m, irql::DISPATCH)?;
         let old = set(f.m, event, increment)?;
         f.set_local(0, old as u32)?;
-        return f.call(Ke::KfLowerIrql.at(), &[u32::from(old_irql)], 1);
+        let wait = f.arg(2)? & 0xFF != 0;
+        return unlock(f, old_irql, wait);
     }
     Ok(Flow::Return(f.local(0)?))
 }
@@ -70,7 +83,8 @@ pub(crate) fn ke_release_semaphore(_: &ReactOs, f: &mut Frame) -> Result<Flow, F
                 ke::wake::object(f.m, semaphore.header(), 1)?;
             }
             f.set_local(0, old as u32)?;
-            f.call(Ke::KfLowerIrql.at(), &[u32::from(old_irql)], 1)
+            let wait = f.arg(3)? & 0xFF != 0;
+            unlock(f, old_irql, wait)
         }
         _ => Ok(Flow::Return(f.local(0)?)),
     }

@@ -31,6 +31,7 @@ pub(crate) fn dispatch(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
 /// its tick (1.7).
 fn tick(m: &mut Machine) -> R<()> {
     let now = m.clock;
+    let moved = m.get(SHARED.interrupt_time())? != now;
     m.set(SHARED.interrupt_time(), now)?;
     m.set(SHARED.interrupt_time_high2(), (now >> 32) as u32)?;
     m.set(SHARED.system_time(), BOOT_TIME + now)?;
@@ -42,7 +43,13 @@ fn tick(m: &mut Machine) -> R<()> {
     if quantum <= 0 {
         m.set(PCR.quantum_end(), 1)?;
     }
-    if quantum <= 0 || ke::timer::any_due(m)? {
+    // An interrupt that only hands the processor on is no tick of the clock: a timer that is due at once
+    // waits for the next 10 ms like any other (8.5).
+    if moved && ke::timer::any_due(m)? {
+        m.set(G.timer_dpc(), 1)?;
+        m.set(PCR.dpc_request(), 1)?;
+    }
+    if quantum <= 0 {
         m.set(PCR.dpc_request(), 1)?;
     }
     Ok(())

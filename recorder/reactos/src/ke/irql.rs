@@ -14,7 +14,8 @@ pub(crate) fn current(m: &mut Machine) -> R<u8> {
     m.get(PCR.irql())
 }
 
-/// KfRaiseIrql without its check: the old level.
+/// KfRaiseIrql without its check, which is made where a level above the new one can arise: in the exit
+/// hook and behind an APC's normal routine. The old level.
 pub(crate) fn raise(m: &mut Machine, level: u8) -> R<u8> {
     let old = current(m)?;
     m.set(PCR.irql(), level)?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod alert;
 pub(crate) mod apc;
+pub(crate) mod attach;
 pub(crate) mod bugcheck;
 pub(crate) mod critical;
 pub(crate) mod deliver;

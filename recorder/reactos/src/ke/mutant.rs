@@ -46,5 +46,6 @@ pub(crate) fn ke_release_mutant(_: &ReactOs, f: &mut Frame) -> Result<Flow, Faul
         }
         ke::wake::object(f.m, header, increment)?;
     }
-    f.call(Ke::KfLowerIrql.at(), &[u32::from(old_irql)], 1)
+    let wait = f.arg(3)? & 0xFF != 0;
+    ke::event::unlock(f, old_irql, wait)
 }

@@ -4,7 +4,7 @@
 //! ring 3 goes to the program at once, with a record and a CONTEXT on its stack (first chance; no
 //! debugger exists to be asked). The statuses of the vectors are the usual ones.
 
-use crate::{ReactOs, layout::*, ps, routines::Ke, user};
+use crate::{ReactOs, ke, layout::*, ps, routines::Ke, user};
 use contract::{Flow, Frame, Status, context};
 use guest::{Read, Va, Write};
 use machine::{Fault, Machine, registers::flags};
@@ -32,6 +32,14 @@ pub(crate) fn handler(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
     }
     let count = if information.is_some() { 2 } else { 0 };
     f.call(Ke::KiDispatchException.at(), &[frame.0.0, status.0, count, first, second], 1)
+}
+
+/// KiServiceCheck(Number): the thread's first call into table 1 stores that table's pointer (6.2).
+/// PsInitWin32Thread, which comes before, finds no win32k to tell.
+pub(crate) fn service_check(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
+    let tcb = ke::current(f.m)?.tcb();
+    f.m.set(tcb.service_table(), SHADOW_SERVICE_TABLE)?;
+    Ok(Flow::Return(0))
 }
 
 /// What an exception is called, and its two parameters if it has any.

@@ -76,6 +76,8 @@ fn satisfy(m: &mut Machine, block: KWaitBlock, increment: i8) -> R<()> {
     let mut status = u32::from(m.get(block.wait_key())?);
     let mut abandoned = false;
     if u32::from(m.get(block.wait_type())?) == WAIT_ALL {
+        // As when nothing has to be waited for: 0, whichever object was the last (8.1 step 2c).
+        status = 0;
         let mut next = m.get(thread.tcb().wait_block_list())?;
         while let Some(this) = next {
             if u32::from(m.get(this.wait_type())?) == WAIT_ALL {

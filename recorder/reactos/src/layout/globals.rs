@@ -53,6 +53,23 @@ guest_struct! {
         0x2F0 shared_data: u32,
         /// Frames of the system DLLs' pages: base address and frame, ended by a null base.
         0x300 dll_pages: Va,
+        /// Set by a tick that finds a timer due: the timer DPC is queued.
+        0x4F0 timer_dpc: u32,
+        /// The first of eight process notify routines.
+        0x500 process_notify: Va,
+        /// The first of eight thread notify routines.
+        0x520 thread_notify: Va,
+        /// The test driver's own: how often its notify routines were told of a process or thread that
+        /// began (0 and 2) or ended (1 and 3), a doubleword each.
+        0x540 driver_notifications: u32,
+        /// The test driver's own: how many of its normal APC routines ran, and with how many of them the
+        /// NormalContext was the one that was queued.
+        0x550 driver_apcs: u32,
+        0x554 driver_apc_contexts: u32,
+        /// The test driver's own: normal APCs between their kernel routine and their normal routine.
+        0x558 driver_fired: in ListEntry,
+        /// What CSRSS knows of processes.
+        0x560 csr_processes: in ListEntry,
     }
 }
 

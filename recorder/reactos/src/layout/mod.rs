@@ -5,6 +5,7 @@ mod globals;
 mod object;
 #[cfg(test)]
 mod pins;
+mod port;
 mod process;
 mod thread;
 mod trap;
@@ -12,6 +13,7 @@ mod trap;
 pub(crate) use dispatcher::*;
 pub(crate) use globals::*;
 pub(crate) use object::*;
+pub(crate) use port::*;
 pub(crate) use process::*;
 pub(crate) use thread::*;
 pub(crate) use trap::*;
@@ -49,6 +51,8 @@ pub(crate) const STACK_SLOTS: Va = Va(0xC000_9000);
 pub(crate) const TRAP_STACK: Va = Va(0xC000_A000);
 /// The service table: 235 addresses, with the argument byte counts right behind them (6.2).
 pub(crate) const SERVICE_TABLE: Va = Va(0xC000_E000);
+/// KeServiceDescriptorTableShadow, all zero: no win32k is loaded.
+pub(crate) const SHADOW_SERVICE_TABLE: Va = Va(0xC000_E800);
 /// Executed kernel code.
 pub(crate) const KERNEL_CODE: Va = Va(0xC002_0000);
 /// Pages of executed kernel code.
@@ -122,6 +126,8 @@ pub(crate) mod reason {
     pub(crate) const EXECUTIVE: u32 = 0;
     pub(crate) const DELAY: u32 = 4;
     pub(crate) const USER_REQUEST: u32 = 6;
+    pub(crate) const LPC_RECEIVE: u32 = 16;
+    pub(crate) const LPC_REPLY: u32 = 17;
 }
 
 /// ThreadQuantum of every process (1.7): two ticks of three units.
@@ -140,8 +146,11 @@ pub(crate) const CLOCK_VECTOR: u8 = 0x40;
 pub(crate) mod stop {
     pub(crate) const GENERIC: u32 = 0;
     pub(crate) const INVALID_PROCESS_ATTACH_ATTEMPT: u32 = 5;
+    pub(crate) const INVALID_PROCESS_DETACH_ATTEMPT: u32 = 6;
     pub(crate) const THREAD_NOT_MUTEX_OWNER: u32 = 0x11;
     pub(crate) const KMODE_EXCEPTION_NOT_HANDLED: u32 = 0x1E;
+    /// The sheet names it without its number, which is the documented one.
+    pub(crate) const NO_PAGES_AVAILABLE: u32 = 0x4D;
 }
 
 macro_rules! layouts {
@@ -154,8 +163,10 @@ macro_rules! layouts {
 }
 layouts! {
     "ETHREAD" EThread, "EPROCESS" EProcess, "KTHREAD" KThread, "KPROCESS" KProcess, "KAPC" KApc,
-    "KTRAP_FRAME" TrapFrame, "KPCR" Kpcr, "KWAIT_BLOCK" KWaitBlock, "KTIMER" KTimer,
+    "KTRAP_FRAME" TrapFrame, "KSWITCHFRAME" SwitchFrame, "FX_SAVE_AREA" FxSaveArea, "KPCR" Kpcr, "KWAIT_BLOCK" KWaitBlock, "KTIMER" KTimer,
     "DISPATCHER_HEADER" Header, "KMUTANT" KMutant, "KSEMAPHORE" KSemaphore, "FAST_MUTEX" FastMutex,
     "OBJECT_HEADER" ObjectHeader, "CID_OBJECT" CidObject, "HANDLE_BLOCK" HandleBlock, "TEB" Teb,
     "PEB" Peb, "POOL_HEADER" PoolHeader, "GLOBALS" Globals, "KTSS" Ktss, "KUSER_SHARED_DATA" SharedData,
+    "PEB_LDR_DATA" PebLdrData, "LDR_MODULE" LdrModule, "RTL_CRITICAL_SECTION" CriticalSection,
+    "PORT" KPort, "LPC_MESSAGE" LpcMessage, "CSRSS_PROCESS_DATA" CsrProcessData,
 }

@@ -35,12 +35,39 @@ pub(crate) enum Type {
     Mutant,
     Semaphore,
     Section,
+    Port,
 }
 
 impl Type {
     /// Every type, in the order of the table.
-    pub(crate) const ALL: [Type; 6] =
-        [Type::Process, Type::Thread, Type::Event, Type::Mutant, Type::Semaphore, Type::Section];
+    pub(crate) const ALL: [Type; 7] =
+        [Type::Process, Type::Thread, Type::Event, Type::Mutant, Type::Semaphore, Type::Section, Type::Port];
+
+    /// The pool tag of its objects: 2.15's for processes, threads and mutants, else ours.
+    pub(crate) const fn tag(self) -> u32 {
+        u32::from_le_bytes(match self {
+            Type::Process => *b"PROC",
+            Type::Thread => *b"THRT",
+            Type::Event => *b"EVNT",
+            Type::Mutant => *b"MTNT",
+            Type::Semaphore => *b"SEMA",
+            Type::Section => *b"SECT",
+            Type::Port => *b"PORT",
+        })
+    }
+
+    /// What several are called.
+    pub(crate) const fn plural(self) -> &'static str {
+        match self {
+            Type::Process => "processes",
+            Type::Thread => "threads",
+            Type::Event => "events",
+            Type::Mutant => "mutants",
+            Type::Semaphore => "semaphores",
+            Type::Section => "sections",
+            Type::Port => "ports",
+        }
+    }
 }
 
 guest_struct! {

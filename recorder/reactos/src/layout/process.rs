@@ -101,6 +101,7 @@ guest_struct! {
         0x0C4 current_locale: u32,
         0x1A8 exception_code: u32,
         0xE0C deallocation_stack: Va,
+        0xE10 tls_slots: Va,
     }
 }
 
@@ -114,16 +115,76 @@ guest_struct! {
         0x008 image_base_address: Va,
         0x00C ldr: Va,
         0x010 process_parameters: Va,
+        0x01C fast_peb_lock: Va,
+        0x040 tls_bitmap: Va,
         0x064 number_of_processors: u32,
+        0x0A0 loader_lock: Va,
         0x0A4 os_major_version: u32,
         0x0A8 os_minor_version: u32,
         0x0AC os_build_number: u16,
         0x0AE sp_major_version: u16,
         0x0B0 os_platform_id: u32,
         0x0B4 image_subsystem: u32,
-        /// PEB_LDR_DATA: really on the process heap, which is left out.
-        0x800 ldr_length: u32,
-        0x804 ldr_initialized: u8,
+        // What follows is really on the process heap and in ntdll's data, which are left out.
+        0x800 ldr_data: in PebLdrData,
+        0x830 loader_lock_itself: in CriticalSection,
+        0x850 fast_peb_lock_itself: in CriticalSection,
+        0x870 tls_bitmap_itself: in RtlBitmap,
+        0x880 tls_bits: u64,
+        0x888 csr_api_port: u32,
+        /// The first of the modules.
+        0x900 modules: in LdrModule,
+    }
+}
+
+guest_struct! {
+    /// PEB_LDR_DATA (3.5).
+    pub(crate) struct PebLdrData [0x24] {
+        0x00 length: u32,
+        0x04 initialized: u8,
+        0x0C load_order: in ListEntry,
+        0x14 memory_order: in ListEntry,
+        0x1C initialization_order: in ListEntry,
+    }
+}
+
+guest_struct! {
+    /// A module in the loader's lists, as it is documented: the sheet has no offsets for it.
+    pub(crate) struct LdrModule [0x40] {
+        0x00 load_link: in ListEntry,
+        0x08 memory_link: in ListEntry,
+        0x10 initialization_link: in ListEntry,
+        0x18 base: Va,
+        0x1C entry_point: Va,
+        0x20 size: u32,
+        0x34 flags: u32,
+        0x38 load_count: i16,
+        0x3A tls_index: u16,
+    }
+}
+
+impl Peb {
+    /// The module of that number, in the order of the table that the loader makes them from.
+    pub(crate) fn module(self, index: u32) -> LdrModule {
+        LdrModule(self.modules().0.add(0x40 * index))
+    }
+}
+
+guest_struct! {
+    /// RTL_CRITICAL_SECTION, as it is documented.
+    pub(crate) struct CriticalSection [0x18] {
+        0x04 lock_count: i32,
+        0x08 recursion_count: i32,
+        0x0C owning_thread: u32,
+        0x10 lock_semaphore: u32,
+    }
+}
+
+guest_struct! {
+    /// RTL_BITMAP, as it is documented.
+    pub(crate) struct RtlBitmap [8] {
+        0 size: u32,
+        4 buffer: Va,
     }
 }
 

@@ -45,6 +45,31 @@ guest_struct! {
     }
 }
 
+guest_struct! {
+    /// What Ki386ContextSwitch leaves on the stack of the thread that it switches away from (5.2, steps
+    /// 1, 2 and 7), from KernelStack up. The sheet gives it no name; this is NT's.
+    pub(crate) struct SwitchFrame [0x18] {
+        0x00 esp0: u32,
+        0x04 edi: u32,
+        0x08 esi: u32,
+        0x0C ebx: u32,
+        0x10 ebp: u32,
+        0x14 eip: Va,
+    }
+}
+
+guest_struct! {
+    /// FX_SAVE_AREA (2.4): the processor's image, and what the kernel keeps behind it.
+    pub(crate) struct FxSaveArea [0x210] {
+        0x000 control_word: u16,
+        0x002 status_word: u16,
+        0x004 tag_word: u16,
+        0x018 mxcsr: u32,
+        0x208 npx_saved_cpu: u32,
+        0x20C cr0_npx_state: u32,
+    }
+}
+
 /// FX_SAVE_AREA: it ends where a kernel stack does (2.4).
 pub(crate) const FX_AREA: u32 = 0x210;
 /// FX_SAVE_AREA.NpxSavedCpu.

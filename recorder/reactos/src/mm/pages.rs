@@ -1,6 +1,6 @@
 //! Physical pages, page-table entries and kernel stacks.
 
-use crate::layout::*;
+use crate::{ex::pool, layout::*};
 use guest::{Read, Va, Write};
 use machine::{Machine, Pa};
 
@@ -74,9 +74,15 @@ pub(crate) fn unmap(m: &mut Machine, directory: u32, at: Va) -> Option<(u32, u32
     (old & pte::PRESENT != 0).then_some((old >> 12, old & 0xFFF))
 }
 
+/// The tag under which a kernel stack can be made to fail; it is no pool.
+const STACK_TAG: u32 = pool::tag(b"KSTK");
+
 /// Maps a kernel stack of 3000h bytes from fresh pages: its top. None without address space or memory
 /// (the sheet: a bugcheck).
 pub(crate) fn create_stack(m: &mut Machine) -> R<Option<Va>> {
+    if pool::injected_failure(m, STACK_TAG)? {
+        return Ok(None);
+    }
     let start = m.get(G.stack_hint())?;
     for step in 0..STACK_COUNT {
         let slot = (start + step) % STACK_COUNT;

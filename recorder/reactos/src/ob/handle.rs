@@ -1,6 +1,6 @@
 //! Handle tables (reactos.md 11.1, 11.3, 4.8).
 
-use crate::{ReactOs, ex::pool, ke, layout::*, ob, ob::object};
+use crate::{ReactOs, ex::pool, ke, layout::*, lpc, ob, ob::object, user};
 use contract::{Flow, Frame, Status};
 use guest::{ListEntry, Pointer, Read, Va, Write};
 use machine::{Fault, Machine};
@@ -29,10 +29,18 @@ pub(crate) fn object_of(m: &mut impl Read, slot: HandleEntry) -> R<Va> {
     Ok(Va(m.get(slot.object())? & !7))
 }
 
-/// ObCreateHandle (4.8): HandleCount is raised and the lowest free slot taken. The table's blocks are
-/// taken to be always available (the sheet leaves that choice), so it cannot fail but for want of
-/// memory, and injected failures do not reach it.
-pub(crate) fn create(m: &mut Machine, process: EProcess, body: Va, access: u32, inherit: bool) -> R<u32> {
+/// ObCreateHandle (4.8): HandleCount is raised and the lowest free slot taken.
+///
+/// It fails only when there is no pool for another block. HandleCount stays raised then, and the
+/// table's lock stays held at DISPATCH_LEVEL: the next look at the level, at the latest in the exit of
+/// the system call, is a bugcheck.
+pub(crate) fn create(
+    m: &mut Machine,
+    process: EProcess,
+    body: Va,
+    access: u32,
+    inherit: bool,
+) -> R<Result<u32, Status>> {
     let object = object::header(body);
     let count = m.get(object.handle_count())?;
     m.set(object.handle_count(), count + 1)?;
@@ -41,7 +49,14 @@ pub(crate) fn create(m: &mut Machine, process: EProcess, body: Va, access: u32, 
     let mut link = m.get(head.flink())?;
     loop {
         if link == head {
-            link = add_block(m, process)?.entry();
+            match add_block(m, process)? {
+                Some(block) => link = block.entry(),
+                None => {
+                    m.set(process.handle_table_lock(), 1)?;
+                    ke::irql::raise(m, irql::DISPATCH)?;
+                    return Ok(Err(Status::INSUFFICIENT_RESOURCES));
+                }
+            }
         }
         let block = of_link(link);
         if m.get(block.allocation_count())? < HANDLES {
@@ -53,7 +68,7 @@ pub(crate) fn create(m: &mut Machine, process: EProcess, body: Va, access: u32, 
                     let used = m.get(block.allocation_count())?;
                     m.set(block.allocation_count(), used + 1)?;
                     m.set(block.allocation_hint(), index + 1)?;
-                    return Ok((first + index + 1) * 4);
+                    return Ok(Ok((first + index + 1) * 4));
                 }
             }
         }
@@ -62,18 +77,14 @@ pub(crate) fn create(m: &mut Machine, process: EProcess, body: Va, access: u32, 
     }
 }
 
-/// Appends an empty block to a table.
-pub(crate) fn add_block(m: &mut Machine, process: EProcess) -> R<HandleBlock> {
-    let saved: [u8; 32] = m.load(G.pool_faults().at)?;
-    let saved_more: [u8; 32] = m.load(G.pool_faults().at.add(32))?;
-    m.zero(G.pool_faults().at, 64)?;
-    let block = pool::allocate_zeroed(m, pool::tag(b"HTBL"), HandleBlock::EXTENT)?;
-    m.store(G.pool_faults().at, saved)?;
-    m.store(G.pool_faults().at.add(32), saved_more)?;
-    // Out of pool for good: what the kernel of that time does next, it does with a null pointer.
-    let block = HandleBlock(block.unwrap_or(Va(0)));
+/// Appends an empty block to a table; none without pool.
+pub(crate) fn add_block(m: &mut Machine, process: EProcess) -> R<Option<HandleBlock>> {
+    let Some(at) = pool::allocate_zeroed(m, pool::tag(b"HTBL"), HandleBlock::EXTENT)? else {
+        return Ok(None);
+    };
+    let block = HandleBlock(at);
     process.handle_table().push_back(m, block.entry())?;
-    Ok(block)
+    Ok(Some(block))
 }
 
 /// Takes a handle out of its table and drops what it held (11.3, the part that succeeds).
@@ -98,6 +109,9 @@ pub(crate) fn remove(m: &mut Machine, process: EProcess, slot: HandleEntry) -> R
             m.set(block.allocation_hint(), hint.min(offset / 8))?;
         }
         link = m.get(link.flink())?;
+    }
+    if object::type_of(m, body)? == Some(Type::Port) {
+        lpc::close(m, body, count - 1)?;
     }
     ob::dereference(m, body)
 }
@@ -151,7 +165,8 @@ pub(crate) fn create_table(m: &mut Machine, parent: Option<EProcess>, process: E
     let head = parent.handle_table();
     let mut link = m.get(head.flink())?;
     while link != head {
-        let (from, to) = (of_link(link), add_block(m, process)?);
+        // Without pool the copying stops, and nobody is told.
+        let (from, Some(to)) = (of_link(link), add_block(m, process)?) else { return Ok(()) };
         for index in 0..HANDLES {
             let object = m.get(from.slot(index).object())?;
             if object & HANDLE_INHERIT != 0 {
@@ -182,11 +197,20 @@ pub(crate) fn close(m: &mut Machine, process: EProcess, value: u32) -> R<Status>
     Ok(Status::SUCCESS)
 }
 
-/// NtClose(Handle). No process has an exception port here, so nothing is raised in user mode.
+/// NtClose(Handle). On any failure a process with an exception port gets an exception: the status is left
+/// in the TEB, and the thread goes on in KiRaiseUserExceptionDispatcher.
 pub(crate) fn nt_close(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
     let value = f.arg(0)?;
     let process = ke::process(f.m)?;
-    Ok(Flow::Return(close(f.m, process, value)?.0))
+    let status = close(f.m, process, value)?;
+    if !status.is_success() && !f.m.get(process.exception_port())?.is_null() {
+        // KeRaiseUserException.
+        let tcb = ke::current(f.m)?.tcb();
+        let (teb, frame) = (Teb(f.m.get(tcb.teb())?), TrapFrame(f.m.get(tcb.trap_frame())?));
+        f.m.set(teb.exception_code(), status.0)?;
+        f.m.set(frame.eip(), user::Us::KiRaiseUserExceptionDispatcher.at().0)?;
+    }
+    Ok(Flow::Return(status.0))
 }
 
 /// ObCloseAllHandles(Process).

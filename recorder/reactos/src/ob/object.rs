@@ -20,8 +20,10 @@ pub(crate) fn type_of(m: &mut impl Read, body: Va) -> R<Option<Type>> {
 }
 
 /// ObCreateObject: one zeroed allocation, RefCount 1, HandleCount 0. None without pool.
-pub(crate) fn create(m: &mut Machine, kind: Type, tag: u32, size: u32, inherit: bool) -> R<Option<Va>> {
-    let Some(block) = pool::allocate_zeroed(m, tag, ObjectHeader::EXTENT + size)? else { return Ok(None) };
+pub(crate) fn create(m: &mut Machine, kind: Type, size: u32, inherit: bool) -> R<Option<Va>> {
+    let Some(block) = pool::allocate_zeroed(m, kind.tag(), ObjectHeader::EXTENT + size)? else {
+        return Ok(None);
+    };
     let object = ObjectHeader(block);
     object.entry().init(m)?;
     m.set(object.ref_count(), 1)?;

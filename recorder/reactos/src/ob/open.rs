@@ -1,14 +1,30 @@
-//! Opening processes and threads by id (reactos.md 11.5). There are no names.
+//! Opening processes and threads by id (reactos.md 11.5). No object has a name.
 
 use crate::{ReactOs, ke, layout::*, ob::handle, ps};
 use contract::{Flow, Frame, Status};
 use guest::{Read, Va, Write};
-use machine::Fault;
+use machine::{Fault, Machine};
 
-/// NtOpenProcess(*Handle, DesiredAccess, ObjectAttributes, ClientId): nothing is probed, a NULL
-/// client id faults, the thread id is ignored, and the handle is never inheritable.
+/// What looking up a name ends with here; known only in this place.
+const OBJECT_NAME_NOT_FOUND: Status = Status(0xC000_0034);
+
+/// Whether OBJECT_ATTRIBUTES come with an ObjectName that has a buffer.
+fn is_named(m: &mut Machine, attributes: Va) -> R<bool> {
+    if attributes.is_null() {
+        return Ok(false);
+    }
+    let name: Va = m.load(attributes.add(8))?;
+    Ok(!name.is_null() && m.load::<u32>(name.add(4))? != 0)
+}
+
+/// NtOpenProcess(*Handle, DesiredAccess, ObjectAttributes, ClientId): a name goes before the id, and
+/// leads nowhere; nothing is probed, a NULL client id faults, the thread id is ignored, the access is
+/// neither mapped nor checked, and the handle is never inheritable.
 pub(crate) fn nt_open_process(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
-    let (place, access, client) = (Va(f.arg(0)?), f.arg(1)?, Va(f.arg(3)?));
+    let (place, access, attributes, client) = (Va(f.arg(0)?), f.arg(1)?, Va(f.arg(2)?), Va(f.arg(3)?));
+    if is_named(f.m, attributes)? {
+        return Ok(Flow::Return(OBJECT_NAME_NOT_FOUND.0));
+    }
     let id: u32 = f.m.load(client)?;
     let head = G.process_list_head();
     let mut link = f.m.get(head.flink())?;
@@ -19,9 +35,7 @@ pub(crate) fn nt_open_process(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault>
                 return Ok(Flow::Return(Status::PROCESS_IS_TERMINATING.0));
             }
             let own = ke::process(f.m)?;
-            let value = handle::create(f.m, own, process.0, access, false)?;
-            f.m.store(place, value)?;
-            return Ok(Flow::Return(Status::SUCCESS.0));
+            return insert(f.m, own, process.0, access, place);
         }
         link = f.m.get(link.flink())?;
     }
@@ -45,7 +59,12 @@ pub(crate) fn nt_open_thread(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> 
     };
     let thread = f.m.get(cid.object())?;
     let own = ke::process(f.m)?;
-    let value = handle::create(f.m, own, thread, access, false)?;
-    f.m.store(place, value)?;
-    Ok(Flow::Return(Status::SUCCESS.0))
+    insert(f.m, own, thread, access, place)
+}
+
+/// ObCreateHandle, straight through the caller's pointer; NULL there when it fails.
+fn insert(m: &mut Machine, own: EProcess, body: Va, access: u32, place: Va) -> Result<Flow, Fault> {
+    let made = handle::create(m, own, body, access, false)?;
+    m.store(place, made.unwrap_or(0))?;
+    Ok(Flow::Return(made.err().unwrap_or(Status::SUCCESS).0))
 }

@@ -19,35 +19,32 @@ pub(crate) fn inherits(m: &mut Machine, attributes: Va) -> R<bool> {
 fn create(
     f: &mut Frame,
     kind: Type,
-    tag: u32,
     size: u32,
     make: impl FnOnce(&mut Machine, Va) -> R<()>,
 ) -> Result<Flow, Fault> {
     let (place, access, attributes) = (Va(f.arg(0)?), f.arg(1)?, Va(f.arg(2)?));
     let inherit = inherits(f.m, attributes)?;
-    let Some(body) = ob::object::create(f.m, kind, tag, size, inherit)? else {
+    let Some(body) = ob::object::create(f.m, kind, size, inherit)? else {
         return Ok(Flow::Return(Status::INSUFFICIENT_RESOURCES.0));
     };
     make(f.m, body)?;
     let process = ke::process(f.m)?;
-    let value = handle::create(f.m, process, body, access, inherit)?;
+    let made = handle::create(f.m, process, body, access, inherit)?;
     ob::dereference(f.m, body)?;
-    f.m.store(place, value)?;
-    Ok(Flow::Return(Status::SUCCESS.0))
+    f.m.store(place, made.unwrap_or(0))?;
+    Ok(Flow::Return(made.err().unwrap_or(Status::SUCCESS).0))
 }
 
 /// NtCreateEvent(*Handle, Access, Attributes, EventType, InitialState): type 0 is a notification event.
 pub(crate) fn nt_create_event(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
     let (kind, state) = (f.arg(3)?, f.arg(4)? & 0xFF != 0);
-    create(f, Type::Event, pool::tag(b"EVNT"), Header::EXTENT, |m, body| {
-        ke::event::init(m, Header(body), kind == 0, state)
-    })
+    create(f, Type::Event, Header::EXTENT, |m, body| ke::event::init(m, Header(body), kind == 0, state))
 }
 
 /// NtCreateMutant(*Handle, Access, Attributes, InitialOwner).
 pub(crate) fn nt_create_mutant(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
     let owned = f.arg(3)? & 0xFF != 0;
-    create(f, Type::Mutant, pool::tag(b"MTNT"), KMutant::EXTENT, |m, body| {
+    create(f, Type::Mutant, KMutant::EXTENT, |m, body| {
         let owner = if owned { Some(ke::current(m)?) } else { None };
         ke::mutant::init(m, KMutant(body), owner)
     })
@@ -59,7 +56,7 @@ pub(crate) fn nt_create_semaphore(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fa
     if limit <= 0 || count < 0 || count > limit {
         return Ok(Flow::Return(Status::INVALID_PARAMETER.0));
     }
-    create(f, Type::Semaphore, pool::tag(b"SEMA"), KSemaphore::EXTENT, |m, body| {
+    create(f, Type::Semaphore, KSemaphore::EXTENT, |m, body| {
         ke::event::init_semaphore(m, KSemaphore(body), count, limit)
     })
 }

@@ -4,7 +4,8 @@ use crate::{ex::pool, layout::*};
 use guest::{Pointer, Read, Write};
 use machine::Machine;
 
-/// PsCreateCidHandle: a new id for a thread. None without pool; the counter has moved on then too.
+/// PsCreateCidHandle: a new id for a thread. None without pool; the counter has not moved then, since the
+/// record is allocated before it is numbered (the sheet leaves the order open).
 pub(crate) fn create(m: &mut Machine, thread: EThread) -> R<Option<u32>> {
     let id = m.get(G.cid_counter())? + 1;
     let Some(at) = pool::allocate_zeroed(m, pool::tag(b"CIDO"), CidObject::EXTENT)? else { return Ok(None) };

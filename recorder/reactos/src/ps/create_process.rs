@@ -1,23 +1,12 @@
 //! NtCreateProcess (reactos.md 3.4, 3.5).
 //!
-//! Left to the implementer and left out here: LPC ports, tokens, NLS tables, and attaching to the new
-//! process (its memory is written from where the creator is).
+//! Left to the implementer and left out here: tokens, NLS tables, and attaching to the new process (its
+//! memory is written from where the creator is).
 
-use crate::{
-    ReactOs,
-    ex::{fastmutex, pool},
-    ke,
-    layout::*,
-    mm::space,
-    ob,
-    routines::Ke,
-};
+use crate::{ReactOs, dbgk, ex::fastmutex, ke, layout::*, mm::space, ob, routines::Ke};
 use contract::{Flow, Frame, Status, program};
 use guest::{Pointer, Read, Va, Write};
 use machine::{Fault, Machine, PAGE, Pa};
-
-/// The tag of process objects (2.15).
-pub(crate) const TAG: u32 = pool::tag(b"PROC");
 
 /// How the creation of a process failed, after its handle was made.
 pub(crate) enum Failure {
@@ -31,14 +20,18 @@ pub(crate) enum Failure {
 
 /// ObCreateObject for a process (row 2).
 pub(crate) fn create_object(m: &mut Machine, inherit: bool) -> R<Option<EProcess>> {
-    Ok(ob::object::create(m, Type::Process, TAG, EProcess::EXTENT, inherit)?.map(EProcess))
+    Ok(ob::object::create(m, Type::Process, EProcess::EXTENT, inherit)?.map(EProcess))
 }
 
 /// Rows 4 to 10: the fields, the directory, and the place in the process list. System has no parent.
 pub(crate) fn initialize(m: &mut Machine, process: EProcess, parent: Option<EProcess>) -> R<()> {
     let pcb = process.pcb();
     ke::event::init_header(m, pcb.header(), kind::PROCESS, EProcess::EXTENT as u8, 0)?;
-    m.set(pcb.affinity(), 1)?;
+    let affinity = match parent {
+        Some(parent) => m.get(parent.pcb().affinity())?,
+        None => 1,
+    };
+    m.set(pcb.affinity(), affinity)?;
     m.set(pcb.base_priority(), BASE_PRIORITY)?;
     m.set(pcb.iopm_offset(), 0xFFFF)?;
     pcb.thread_list_head().init(m)?;
@@ -152,7 +145,7 @@ fn write_peb(m: &mut Machine, process: EProcess, image: bool) -> R<()> {
 /// DebugPort, ExceptionPort). The handle is made before anything is initialised.
 pub(crate) fn nt_create_process(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
     if f.stage != 0 {
-        return Ok(Flow::Return(Status::SUCCESS.0));
+        return release(f, Status::SUCCESS);
     }
     let (place, access, attributes) = (Va(f.arg(0)?), f.arg(1)?, Va(f.arg(2)?));
     let (parent, section) = (f.arg(3)?, f.arg(5)?);
@@ -166,9 +159,33 @@ pub(crate) fn nt_create_process(_: &ReactOs, f: &mut Frame) -> Result<Flow, Faul
         return Ok(Flow::Return(Status::INSUFFICIENT_RESOURCES.0));
     };
     let own = ke::process(f.m)?;
-    let handle = ob::handle::create(f.m, own, process.0, access, inherit)?;
+    let access = ob::access::map_generic(Type::Process, access);
+    let handle = match ob::handle::create(f.m, own, process.0, access, inherit)? {
+        Ok(handle) => handle,
+        Err(status) => {
+            // HandleCount stays 1, so the object is not deleted (4.8).
+            f.m.store(place, 0u32)?;
+            ob::dereference(f.m, process.0)?;
+            ob::dereference(f.m, parent.0)?;
+            return Ok(Flow::Return(status.0));
+        }
+    };
     f.m.store(place, handle)?;
     initialize(f.m, process, Some(parent))?;
+    // Row 10.
+    for (index, slot) in [(6, process.debug_port()), (7, process.exception_port())] {
+        let port = f.arg(index)?;
+        match dbgk::reference_port(f, port)? {
+            Ok(port) => f.m.set(slot, port)?,
+            Err(status) => {
+                ob::dereference(f.m, process.0)?;
+                ob::dereference(f.m, parent.0)?;
+                ob::handle::close(f.m, own, handle)?;
+                f.m.store(place, 0u32)?;
+                return Ok(Flow::Return(status.0));
+            }
+        }
+    }
     // Row 12 comes before anything that depends on it; its failure leaves the handle open.
     let mut status = Status::SUCCESS;
     if section != 0 {
@@ -189,8 +206,23 @@ pub(crate) fn nt_create_process(_: &ReactOs, f: &mut Frame) -> Result<Flow, Faul
             Err(Failure::Bugcheck) => return f.call(Ke::KeBugCheck.at(), &[stop::GENERIC], 1),
         }
     }
-    ob::dereference(f.m, process.0)?;
-    ob::dereference(f.m, parent.0)?;
+    f.set_local(PROCESS, process.0.0)?;
+    f.set_local(PARENT, parent.0.0)?;
+    if !status.is_success() {
+        return release(f, status);
+    }
+    // Row 17, in the creator.
+    f.call(Ke::PspRunCreateProcessNotifyRoutines.at(), &[process.0.0, 1], 1)
+}
+
+const PROCESS: u8 = 0;
+const PARENT: u8 = 1;
+
+/// Row 18: the creation's reference and the parent's.
+fn release(f: &mut Frame, status: Status) -> Result<Flow, Fault> {
+    let (process, parent) = (Va(f.local(PROCESS)?), Va(f.local(PARENT)?));
+    ob::dereference(f.m, process)?;
+    ob::dereference(f.m, parent)?;
     Ok(Flow::Return(status.0))
 }
 
@@ -200,9 +232,9 @@ pub(crate) fn nt_create_section(_: &ReactOs, f: &mut Frame) -> Result<Flow, Faul
     let (place, access) = (Va(f.arg(0)?), f.arg(1)?);
     let section = f.m.get(G.section())?;
     let own = ke::process(f.m)?;
-    let value = ob::handle::create(f.m, own, section, access, false)?;
-    f.m.store(place, value)?;
-    Ok(Flow::Return(Status::SUCCESS.0))
+    let made = ob::handle::create(f.m, own, section, access, false)?;
+    f.m.store(place, made.unwrap_or(0))?;
+    Ok(Flow::Return(made.err().unwrap_or(Status::SUCCESS).0))
 }
 
 /// Fills the page of a frame with code, at boot.

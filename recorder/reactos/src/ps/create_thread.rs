@@ -176,7 +176,8 @@ fn teb_made(f: &mut Frame, last: bool) -> Result<Flow, Fault> {
     f.call(Ke::DbgkCreateThread.at(), &[eip], REPORTED)
 }
 
-fn store_client(m: &mut Machine, thread: EThread, client: Va) -> R<()> {
+/// Stores a CLIENT_ID.
+pub(crate) fn store_client(m: &mut Machine, thread: EThread, client: Va) -> R<()> {
     let (process, id) = (m.get(thread.unique_process())?, m.get(thread.unique_thread())?);
     m.store(client, process)?;
     m.store(client.add(4), id)
@@ -215,7 +216,15 @@ fn finish(f: &mut Frame, last: bool) -> Result<Flow, Fault> {
     let (access, handle_at, client) = (f.arg(ACCESS)?, Va(f.arg(HANDLE)?), Va(f.arg(CLIENT)?));
     let own = ke::process(f.m)?;
     let inherit = f.m.get(ob::object::header(thread.0).inherit())? != 0;
-    let value = ob::handle::create(f.m, own, thread.0, access, inherit)?;
+    let access = ob::access::map_generic(Type::Thread, access);
+    let value = match ob::handle::create(f.m, own, thread.0, access, inherit)? {
+        Ok(value) => value,
+        Err(status) => {
+            // The thread stays ready or running, without a handle.
+            ob::dereference(f.m, thread.0)?;
+            return Ok(Flow::Return(status.0));
+        }
+    };
     let stored = (|| {
         if !client.is_null() {
             store_client(f.m, thread, client)?;

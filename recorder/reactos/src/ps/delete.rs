@@ -4,7 +4,8 @@ use crate::{layout::*, mm, ob, ps};
 use guest::{Read, Va, Write};
 use machine::Machine;
 
-/// PiDeleteThread. A thread that never got as far as having a process faults here (4.2 step 3).
+/// PiDeleteThread. A thread that never got as far as having a process (4.2 step 3) is in no list: its
+/// null links fault.
 pub(crate) fn thread(m: &mut Machine, thread: EThread) -> R<()> {
     let process = m.get(thread.threads_process())?;
     m.set(thread.threads_process(), None)?;
@@ -12,10 +13,6 @@ pub(crate) fn thread(m: &mut Machine, thread: EThread) -> R<()> {
     if id != 0 {
         ps::cid::delete(m, id)?;
     }
-    let Some(process) = process else {
-        // The null process is dereferenced.
-        return ob::dereference(m, Va(0));
-    };
     // KeReleaseThread.
     let tcb = thread.tcb();
     tcb.thread_list_entry().unlink(m)?;
@@ -26,7 +23,7 @@ pub(crate) fn thread(m: &mut Machine, thread: EThread) -> R<()> {
             m.set(slot, Va(0))?;
         }
     }
-    ob::dereference(m, process.0)
+    ob::dereference(m, process.map_or(Va(0), |process| process.0))
 }
 
 /// PiDeleteProcess, as one step; it never concerns the current process, which its current thread

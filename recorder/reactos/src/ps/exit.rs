@@ -8,8 +8,8 @@ use machine::Fault;
 const LAST: u8 = 0;
 const OLD_IRQL: u8 = 1;
 
-/// PsTerminateCurrentThread(ExitStatus) (9.5); the numbers are its steps. Steps 6 and 7 have nobody to
-/// call: there are no notify routines and there is no win32k.
+/// PsTerminateCurrentThread(ExitStatus) (9.5); the numbers are its steps. Step 7 has nobody to call:
+/// there is no win32k.
 pub(crate) fn ps_terminate_current_thread(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
     let thread = ke::current(f.m)?;
     let tcb = thread.tcb();
@@ -46,25 +46,31 @@ pub(crate) fn ps_terminate_current_thread(_: &ReactOs, f: &mut Frame) -> Result<
             f.set_local(LAST, u32::from(last))?;
             f.call(Ke::PsUnlockProcess.at(), &[process.0.0], 4)
         }
-        4 => {
+        // 6.
+        4 => f.call(Ke::PspRunCreateThreadNotifyRoutines.at(), &[thread.0.0, 0], 5),
+        5 => {
             // 8.
             if !f.m.get(tcb.teb())?.is_null() {
-                return f.call(Ke::PsFreeTeb.at(), &[thread.0.0], 5);
+                return f.call(Ke::PsFreeTeb.at(), &[thread.0.0], 6);
             }
             abandon(f, thread)
         }
         // 9, once for each mutant.
-        5 => abandon(f, thread),
-        6 => {
+        6 => abandon(f, thread),
+        7 => {
             // 11.
             if f.local(LAST)? != 0 {
                 let status = f.arg(0)?;
                 f.m.set(process.last_thread_exit_status(), status)?;
-                return f.call(Ke::PiTerminateProcess.at(), &[process.0.0, status], 7);
+                return f.call(Ke::PspRunCreateProcessNotifyRoutines.at(), &[process.0.0, 0], 8);
             }
             leave(f)
         }
-        7 => leave(f),
+        8 => {
+            let status = f.arg(0)?;
+            f.call(Ke::PiTerminateProcess.at(), &[process.0.0, status], 9)
+        }
+        9 => leave(f),
         // Coming back.
         _ => f.call(Ke::KeBugCheck.at(), &[stop::GENERIC], 15),
     }
@@ -77,19 +83,19 @@ fn abandon(f: &mut Frame, thread: EThread) -> Result<Flow, Fault> {
     let head = tcb.mutant_list_head();
     if !head.is_empty(f.m)? {
         let mutant = f.m.get(head.flink())?.owner(KMutant::mutant_list_entry);
-        return f.call(Ke::KeReleaseMutant.at(), &[mutant.0.0, 1, 1, 0], 5);
+        return f.call(Ke::KeReleaseMutant.at(), &[mutant.0.0, 1, 1, 0], 6);
     }
     let old = ke::irql::raise(f.m, irql::DISPATCH)?;
     f.m.set(tcb.header().signal_state(), 1)?;
     ke::wake::object(f.m, tcb.header(), 0)?;
-    f.call(Ke::KfLowerIrql.at(), &[u32::from(old)], 6)
+    f.call(Ke::KfLowerIrql.at(), &[u32::from(old)], 7)
 }
 
 /// Step 12: the reaper's queue, and away for good.
 fn leave(f: &mut Frame) -> Result<Flow, Fault> {
     let old = ke::irql::raise(f.m, irql::DISPATCH)?;
     f.set_local(OLD_IRQL, u32::from(old))?;
-    f.call(Ke::PsDispatchThreadNoLock.at(), &[5], 8)
+    f.call(Ke::PsDispatchThreadNoLock.at(), &[5], 10)
 }
 
 /// PiTerminateProcess(Process, ExitStatus) (9.6). The status is unused.

@@ -1,12 +1,9 @@
 //! Making thread objects (reactos.md 4.2, 4.4, 4.10).
 
-use crate::{Creation, ReactOs, ex::pool, ke, layout::*, mm::pages, ob, ps, routines::Ke};
+use crate::{Creation, ReactOs, ke, layout::*, mm::pages, ob, ps, routines::Ke};
 use contract::{Flow, Frame, Status};
 use guest::{Pointer, Read, Va, Write};
 use machine::{Fault, Machine};
-
-/// The tag of thread objects (2.15).
-pub(crate) const TAG: u32 = pool::tag(b"THRT");
 
 /// KeInitializeThread (4.4) and the fields of 4.2 steps 7 and 8. False when there is no memory for the
 /// kernel stack, which the caller makes a bugcheck.
@@ -65,7 +62,8 @@ pub(crate) fn ps_initialize_thread(kernel: &ReactOs, f: &mut Frame) -> Result<Fl
     if f.stage != 0 {
         return Ok(Flow::Return(Status::SUCCESS.0));
     }
-    let (process, thread_at, handle_at) = (f.arg_ptr::<EProcess>(0)?, Va(f.arg(1)?), Va(f.arg(2)?));
+    let (process, thread_at, handle_at) = (Va(f.arg(0)?), Va(f.arg(1)?), Va(f.arg(2)?));
+    let process = if process.is_null() { f.m.get(G.system_process())? } else { EProcess(process) };
     let (access, attributes) = (f.arg(3)?, Va(f.arg(4)?));
     let last = kernel.variant.creation() == Creation::HandleLast;
     if last && !attributes.is_null() && ke::previous_mode(f.m)? == USER_MODE {
@@ -79,7 +77,7 @@ pub(crate) fn ps_initialize_thread(kernel: &ReactOs, f: &mut Frame) -> Result<Fl
         // The result is ignored.
         let _ = ob::reference_pointer(f.m, process.0)?;
     }
-    let Some(body) = ob::object::create(f.m, Type::Thread, TAG, EThread::EXTENT, inherit)? else {
+    let Some(body) = ob::object::create(f.m, Type::Thread, EThread::EXTENT, inherit)? else {
         if !last {
             ob::dereference(f.m, process.0)?;
         }
@@ -99,11 +97,18 @@ pub(crate) fn ps_initialize_thread(kernel: &ReactOs, f: &mut Frame) -> Result<Fl
         f.m.set(thread.unique_thread(), id)?;
         identify(f.m, process, thread)?;
         let own = ke::process(f.m)?;
-        let value = ob::handle::create(f.m, own, body, access, inherit)?;
-        f.m.store(handle_at, value)?;
+        let access = ob::access::map_generic(Type::Thread, access);
+        let made = ob::handle::create(f.m, own, body, access, inherit)?;
+        f.m.store(handle_at, made.unwrap_or(0))?;
+        if let Err(status) = made {
+            // HandleCount stays 1: thread, id and pool leak; the process reference is dropped.
+            ob::dereference(f.m, body)?;
+            ob::dereference(f.m, process.0)?;
+            return Ok(Flow::Return(status.0));
+        }
     }
     if !initialize(f.m, process, thread)? {
-        return f.call(Ke::KeBugCheck.at(), &[stop::GENERIC], 1);
+        return f.call(Ke::KeBugCheck.at(), &[stop::NO_PAGES_AVAILABLE], 1);
     }
     f.m.store(thread_at, body)?;
     // The list was changed under the dispatcher lock.
@@ -122,7 +127,7 @@ fn identify(m: &mut Machine, process: EProcess, thread: EThread) -> R<()> {
 /// without a handle.
 pub(crate) fn create_at_boot(m: &mut Machine, process: EProcess) -> R<Option<EThread>> {
     ob::object::add_reference(m, process.0)?;
-    let Some(body) = ob::object::create(m, Type::Thread, TAG, EThread::EXTENT, false)? else {
+    let Some(body) = ob::object::create(m, Type::Thread, EThread::EXTENT, false)? else {
         return Ok(None);
     };
     let thread = EThread(body);

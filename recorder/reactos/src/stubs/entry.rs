@@ -1,7 +1,7 @@
 //! int 2Eh (reactos.md 6.1, 6.2).
 
 use super::{kernel_segments, offset, pcr};
-use crate::{layout::*, services};
+use crate::{layout::*, routines::Ke, services};
 use contract::Status;
 use machine::image::{AssembleError, Stubs, asm::*};
 
@@ -74,12 +74,14 @@ fn dispatch(s: &mut Stubs) -> Result<(), AssembleError> {
     s.asm.mov(esp, ebp)?;
     s.asm.jmp(back)?;
     // Table 1: with no win32k loaded its limit and its tables are 0, so 1000h passes the test, and the
-    // read of the argument count at address 0 faults. KiServiceCheck comes first: it stores the shadow
-    // table's pointer, which nothing here reads.
+    // read of the argument count at address 0 faults.
     s.place("KiShadowService")?;
     s.asm.sub(eax, 0x1000)?;
     s.asm.cmp(eax, 0)?;
     s.asm.ja(invalid)?;
+    s.asm.push(eax)?;
+    s.asm.call(u64::from(Ke::KiServiceCheck.at().0))?;
+    s.asm.xor(eax, eax)?;
     s.asm.movzx(ecx, byte_ptr(eax))?;
     s.place("KiInvalidService")?;
     s.asm.mov(dword_ptr(ebp + 0x44), Status::INVALID_SYSTEM_SERVICE.0 as i32)?;

@@ -1,11 +1,10 @@
 //! kernel32's part of making processes and threads (reactos.md 3.1, 3.2, 3.3).
 //!
-//! Left out, as 3.5 allows: paths and files (there is one program), parameters and environment,
-//! console and standard handles, and CSRSS. The header of the program's image asks for a stack of
-//! 64 KiB.
+//! Left out, as 3.5 allows: paths and files (there is one program), parameters and environment, console
+//! and standard handles. The header of the program's image asks for a stack of 64 KiB.
 
-use super::{kernel32, ntdll};
-use crate::{ReactOs, layout::*};
+use super::{Us, kernel32, ntdll};
+use crate::{ReactOs, layout::*, lpc::csrss::kind};
 use contract::{
     Flow, Frame, Status,
     context::{self, Context},
@@ -37,13 +36,26 @@ pub(super) fn service(name: &str) -> Va {
     ntdll().symbol(name)
 }
 
-/// CreateProcess(*Process): CreateProcessW's steps 4, 6, 7 and 9, and the status that it does not
-/// check.
+/// CreateProcess(*Process): CreateProcessW's steps 4, 6, 7, 9, 10 and 11, and the status of step 6 that it
+/// does not check.
 pub(crate) fn create_process(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
+    make_process(f, 0)
+}
+
+/// CreateProcessInherit(*Process): the same with bInheritHandles TRUE.
+pub(crate) fn create_process_inherit(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
+    make_process(f, 1)
+}
+
+fn make_process(f: &mut Frame, inherit: u32) -> Result<Flow, Fault> {
     const SECTION: u8 = 0;
     const PROCESS: u8 = 1;
     const STATUS: u8 = 2;
-    const CLASS: u8 = 3;
+    /// The priority class, then PROCESS_BASIC_INFORMATION.
+    const INFORMATION: (u8, u8) = (3, 6);
+    const PROCESS_BASIC_INFORMATION: u32 = 0;
+    /// Where UniqueProcessId lies in it.
+    const UNIQUE_PROCESS_ID: u32 = 0x10;
     match f.stage {
         0 => {
             let place = f.local_at(SECTION).0;
@@ -52,20 +64,30 @@ pub(crate) fn create_process(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> 
         }
         1 => {
             let (place, section) = (f.local_at(PROCESS).0, f.local(SECTION)?);
-            let args = [place, PROCESS_ALL_ACCESS, 0, CURRENT_PROCESS, 0, section, 0, 0];
+            let args = [place, PROCESS_ALL_ACCESS, 0, CURRENT_PROCESS, inherit, section, 0, 0];
             f.call(service("NtCreateProcess"), &args, 2)
         }
         2 => {
             let status = f.result();
             f.set_local(STATUS, status)?;
             let process = f.local(PROCESS)?;
-            let class = f.local_at(CLASS).0;
+            let class = f.block(INFORMATION.0, INFORMATION.1).0;
             // Answered with STATUS_NOT_IMPLEMENTED, and ignored.
             f.call(service("NtSetInformationProcess"), &[process, PROCESS_PRIORITY_CLASS, class, 2], 3)
         }
         3 => {
             let section = f.local(SECTION)?;
             f.call(service("NtClose"), &[section], 4)
+        }
+        4 => {
+            let (process, place) = (f.local(PROCESS)?, f.block(INFORMATION.0, INFORMATION.1).0);
+            let args = [process, PROCESS_BASIC_INFORMATION, place, 0x18, 0];
+            f.call(service("NtQueryInformationProcess"), &args, 5)
+        }
+        5 => {
+            let id: u32 = f.m.load(f.block(INFORMATION.0, INFORMATION.1).add(UNIQUE_PROCESS_ID))?;
+            // A failure would only print a message.
+            f.call(Us::CsrClientCallServer.at(), &[kind::CREATE_PROCESS, id], 6)
         }
         _ => {
             let (place, process, status) = (Va(f.arg(0)?), f.local(PROCESS)?, f.local(STATUS)?);

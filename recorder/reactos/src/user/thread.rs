@@ -1,7 +1,7 @@
 //! How threads leave, in user mode (reactos.md 10.4, 10.5).
 
 use super::{Us, create::service, kernel32};
-use crate::{ReactOs, layout::*};
+use crate::{ReactOs, layout::*, lpc::csrss::kind};
 use contract::{Flow, Frame, Status};
 use guest::{Read, Va};
 use machine::{Fault, Machine, Seg};
@@ -16,14 +16,14 @@ pub(super) fn teb(m: &Machine) -> Teb {
     Teb(Va(m.cpu.seg(Seg::Fs).base))
 }
 
-/// ExitProcess(ExitCode) (10.4). The message to CSRSS (step 2) is left out with CSRSS: its reply is
-/// ignored.
+/// ExitProcess(ExitCode) (10.4): the DLLs, the message to CSRSS, whose reply is ignored, and the end.
 pub(crate) fn exit_process(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
     match f.stage {
         0 => f.call(Us::LdrShutdownProcess.at(), &[], 1),
-        1 => {
+        1 => f.call(Us::CsrClientCallServer.at(), &[kind::TERMINATE_PROCESS, 0], 2),
+        2 => {
             let code = f.arg(0)?;
-            f.call(service("NtTerminateProcess"), &[CURRENT_PROCESS, code], 2)
+            f.call(service("NtTerminateProcess"), &[CURRENT_PROCESS, code], 3)
         }
         _ => Ok(Flow::Jump(kernel32().symbol("ExitSpin"))),
     }

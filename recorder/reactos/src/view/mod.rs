@@ -1,5 +1,6 @@
 //! The kernel seen from outside. Nothing here changes the machine.
 
+pub(crate) mod frames;
 pub(crate) mod inventory;
 pub(crate) mod threads;
 
@@ -32,6 +33,7 @@ fn kind_of(m: &Machine, body: Va) -> Option<ObjectKind> {
         Type::Mutant => ObjectKind::Mutant,
         Type::Semaphore => ObjectKind::Semaphore,
         Type::Section => ObjectKind::Section,
+        Type::Port => ObjectKind::Port,
     })
 }
 
@@ -197,7 +199,7 @@ fn other(m: &Machine, object: &Named, named: &[Named]) -> ObjectView {
                 None if p.get(KMutant(body).abandoned()).ok()? != 0 => "abandoned".to_owned(),
                 None => "signaled".to_owned(),
             },
-            ObjectKind::Section => "exists".to_owned(),
+            ObjectKind::Section | ObjectKind::Port => "exists".to_owned(),
             _ if signal > 0 => "signaled".to_owned(),
             _ => "not signaled".to_owned(),
         })
@@ -210,6 +212,8 @@ fn bugcheck(m: &Machine, named: &[Named]) -> Option<Bugcheck> {
     let [code, parameters @ ..] = ke::bugcheck::stopped(&mut Peek::new(m)).ok()??;
     let name = match code {
         stop::INVALID_PROCESS_ATTACH_ATTEMPT => "INVALID_PROCESS_ATTACH_ATTEMPT",
+        stop::INVALID_PROCESS_DETACH_ATTEMPT => "INVALID_PROCESS_DETACH_ATTEMPT",
+        stop::NO_PAGES_AVAILABLE => "NO_PAGES_AVAILABLE",
         stop::THREAD_NOT_MUTEX_OWNER => "THREAD_NOT_MUTEX_OWNER",
         stop::KMODE_EXCEPTION_NOT_HANDLED => "KMODE_EXCEPTION_NOT_HANDLED",
         _ => "",

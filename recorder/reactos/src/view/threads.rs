@@ -53,10 +53,13 @@ pub(crate) fn activity(m: &Machine, thread: EThread) -> Activity {
     if p.get(tcb.header().signal_state()).unwrap_or(1) != 0 {
         return Activity::Terminated;
     }
-    if p.get(tcb.suspend_count()).unwrap_or(0) != 0 && is_in_suspend_routine(m, thread) {
+    let state = p.get(tcb.state());
+    // One that was woken for a special kernel APC has something to do first.
+    let woken = state != Ok(ThreadState::Blocked) && p.get(tcb.apc_state().kernel_apc_pending()) != Ok(0);
+    if p.get(tcb.suspend_count()).unwrap_or(0) != 0 && !woken && is_in_suspend_routine(m, thread) {
         return Activity::Suspended;
     }
-    match p.get(tcb.state()).unwrap_or(ThreadState::Terminated1) {
+    match state.unwrap_or(ThreadState::Terminated1) {
         ThreadState::Initialized => Activity::Initialized,
         ThreadState::Blocked => Activity::Waiting,
         ThreadState::Terminated1 | ThreadState::Terminated2 => Activity::Terminated,
@@ -76,14 +79,16 @@ fn stand(m: &Machine, thread: EThread) -> Option<Resume> {
     Some(Resume { eip, esp: stack.0 + 0x18, ebp, user: false })
 }
 
-/// Whether the suspend APC's normal routine is on the thread's kernel stack. Trap frames are links of
-/// the EBP chain: they begin with DebugEbp and DebugEip.
+/// Whether the suspend APC's normal routine is on the thread's kernel stack, and no other APC is being
+/// delivered inside it. Trap frames are links of the EBP chain: they begin with DebugEbp and DebugEip.
 ///
 /// A native routine that is about to be entered has no frame yet, and its return address lies on top
 /// of the stack: of the processor's, or of what an interrupt at that place has pushed its frame upon.
 fn is_in_suspend_routine(m: &Machine, thread: EThread) -> bool {
     let routine = Ke::PiSuspendThreadNormalRoutine.at().0;
+    let deliver = Ke::KiDeliverApc.at().0;
     let inside = |eip: u32| (routine..routine + STAGES).contains(&eip);
+    let delivers = |eip: u32| (deliver..deliver + STAGES).contains(&eip);
     let is_entry = |eip: u32| (Ke::BASE..Ke::END).contains(&eip) && eip.is_multiple_of(STAGES);
     let Some(at) = stand(m, thread) else { return false };
     if at.user {
@@ -103,7 +108,7 @@ fn is_in_suspend_routine(m: &Machine, thread: EThread) -> bool {
         if inside(back) || is_entry(back) && inside(word(ebp + RING0_FRAME)) {
             return true;
         }
-        if next <= ebp {
+        if next <= ebp || delivers(back) {
             return false;
         }
         ebp = next;

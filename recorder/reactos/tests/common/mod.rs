@@ -17,6 +17,8 @@ pub struct Driver {
     pub named: Vec<Named>,
     /// Native routines served so far: name and stage.
     pub trace: Vec<(&'static str, u8)>,
+    /// Native routines entered so far, with their arguments.
+    pub entered: Vec<(&'static str, Vec<u32>)>,
 }
 
 /// What came of a call.
@@ -60,6 +62,7 @@ impl Driver {
             serving: false,
             named: Vec::new(),
             trace: Vec::new(),
+            entered: Vec::new(),
         }
     }
 
@@ -80,7 +83,12 @@ impl Driver {
                 self.period.map_or(left, |_| left.min(self.due.saturating_sub(self.m.retired).max(1)));
             match self.m.run(&Until::budget(slice)) {
                 Stop::Native(at) => match routine::serve(&self.kernel, &mut self.m, at) {
-                    Ok(served) => self.trace.push((served.info.name, served.stage)),
+                    Ok(served) => {
+                        self.trace.push((served.info.name, served.stage));
+                        if served.stage == 0 {
+                            self.entered.push((served.info.name, served.args));
+                        }
+                    }
                     Err(fault) => self.m.page_fault(fault).expect("the fault is delivered"),
                 },
                 Stop::Budget => {}
@@ -194,6 +202,12 @@ impl Driver {
 
     /// Has a parked thread call a service with its arguments, and runs until the machine is quiet.
     pub fn call(&mut self, thread: ObjectId, service: &str, args: &[u32]) -> Came {
+        let at = self.kernel.image().services[service];
+        self.call_at(thread, at, args)
+    }
+
+    /// As [`Driver::call`], by address.
+    pub fn call_at(&mut self, thread: ObjectId, at: Va, args: &[u32]) -> Came {
         self.make_current(thread);
         let old = self.m.cpu.esp();
         let park = program::symbol(program::PARK).0;
@@ -203,7 +217,7 @@ impl Driver {
         let cr3 = self.m.cpu.cr3;
         self.m.poke(cr3, esp, &raw).unwrap();
         self.m.cpu.set_reg(Reg::Esp, esp.0);
-        self.m.cpu.eip = self.kernel.image().services[service].0;
+        self.m.cpu.eip = at.0;
         self.settle();
         self.came(thread, old)
     }

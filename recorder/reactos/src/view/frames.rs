@@ -1,0 +1,59 @@
+//! The structures on a thread's kernel stack, for drawing it.
+
+use crate::layout::*;
+use contract::ThreadStatus;
+use guest::{Peek, Read, Va};
+use machine::Machine;
+
+/// Links of the EBP chain that are looked at, at most.
+const LINKS: usize = 64;
+
+/// Trap frames on the EBP chain and where the thread says that they are, and the switch frame of a
+/// thread that does not run. A trap frame is known by DebugEbp and DebugEip, which repeat Ebp and Eip.
+pub(crate) fn all(m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static str)> {
+    let mut p = Peek { machine: m, cr3: thread.cr3 };
+    let (low, high) = thread.stack;
+    let tcb = EThread(thread.id.at).tcb();
+    let inside = |at: Va| at >= low && at < high;
+    let mut found = Vec::new();
+    let mut trap = |p: &mut Peek, at: Va| {
+        let frame = TrapFrame(at);
+        let repeats = p.get(frame.debug_ebp()) == p.get(frame.ebp())
+            && p.get(frame.debug_eip()) == p.get(frame.eip())
+            && p.get(frame.cs()).is_ok_and(|cs| {
+                [selector::KERNEL_CS, selector::USER_CS].map(u32::from).contains(&(cs & 0xFFFF))
+            });
+        if inside(at) && repeats {
+            found.push((at, "KTRAP_FRAME"));
+        }
+    };
+    let fpu = (!high.is_null()).then(|| high.sub(FX_AREA));
+    if !high.is_null() {
+        trap(&mut p, high.sub(USER_FRAME));
+    }
+    if let Ok(at) = p.get(tcb.trap_frame()) {
+        trap(&mut p, at);
+    }
+    let mut ebp = Va(thread.resume.filter(|resume| !resume.user).map_or(0, |resume| resume.ebp));
+    for _ in 0..LINKS {
+        if !inside(ebp) {
+            break;
+        }
+        trap(&mut p, ebp);
+        match p.load::<Va>(ebp) {
+            Ok(next) if next > ebp => ebp = next,
+            _ => break,
+        }
+    }
+    if !thread.current
+        && let Ok(at) = p.get(tcb.kernel_stack())
+        && inside(at)
+        && thread.resume.is_some()
+    {
+        found.push((at, "KSWITCHFRAME"));
+    }
+    found.extend(fpu.map(|at| (at, "FX_SAVE_AREA")));
+    found.sort_unstable();
+    found.dedup();
+    found
+}

@@ -1,0 +1,80 @@
+//! Chunks: what stands in a recording's file, each with its length and checksums in front.
+//!
+//! The length has a checksum of its own, so that a damaged length is told from a file that ends too
+//! early.
+
+use super::file::ReadError;
+use crate::codec;
+use crate::pack::{Packer, Unpacker};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Bytes in front of a chunk's content: tag, length, checksum of these two, checksum of the content.
+pub(super) const FRAME: usize = 16;
+
+pub(super) const HEAD: [u8; 4] = *b"HEAD";
+pub(super) const EVENT: [u8; 4] = *b"EVNT";
+pub(super) const FULL: [u8; 4] = *b"FULL";
+pub(super) const END: [u8; 4] = *b"END.";
+
+/// A chunk's front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Front {
+    pub(super) tag: [u8; 4],
+    /// Bytes of its content, as they stand in the file.
+    pub(super) length: usize,
+    check: u32,
+}
+
+/// The bytes of a chunk that holds a value, packed behind what `packer` has packed.
+pub(super) fn chunk<T: Serialize>(tag: [u8; 4], value: &T, packer: &mut Packer) -> Vec<u8> {
+    let content = packer.pack(&codec::encode(value));
+    let mut out = tag.to_vec();
+    out.extend((content.len() as u32).to_le_bytes());
+    let check = crc32fast::hash(&out);
+    out.extend(check.to_le_bytes());
+    out.extend(crc32fast::hash(&content).to_le_bytes());
+    out.extend(content);
+    out
+}
+
+/// Reads a front that lies at byte `at` of a file.
+pub(super) fn front(at: u64, bytes: &[u8; FRAME]) -> Result<Front, ReadError> {
+    let word = |offset: usize| u32::from_le_bytes(std::array::from_fn(|index| bytes[offset + index]));
+    if crc32fast::hash(&bytes[..8]) != word(8) {
+        return Err(damaged(at, "the checksum of a chunk's length is wrong"));
+    }
+    let length = word(4) as usize;
+    if length > codec::LENGTH_MAX {
+        return Err(damaged(at, format!("a chunk of {length} bytes")));
+    }
+    Ok(Front { tag: [bytes[0], bytes[1], bytes[2], bytes[3]], length, check: word(12) })
+}
+
+impl Front {
+    /// Checks that the chunk is of this kind.
+    pub(super) fn expect(&self, at: u64, tag: [u8; 4]) -> Result<(), ReadError> {
+        if self.tag == tag {
+            return Ok(());
+        }
+        let found = String::from_utf8_lossy(&self.tag).into_owned();
+        Err(damaged(at, format!("a chunk `{found}` where it cannot be")))
+    }
+
+    /// The value in the chunk's content, which is packed behind what `unpacker` has unpacked.
+    pub(super) fn value<T: Serialize + DeserializeOwned>(
+        &self,
+        at: u64,
+        content: &[u8],
+        unpacker: &mut Unpacker,
+    ) -> Result<T, ReadError> {
+        if crc32fast::hash(content) != self.check {
+            return Err(damaged(at, "the checksum of a chunk is wrong"));
+        }
+        let bytes = unpacker.unpack(content, codec::LENGTH_MAX).map_err(|what| damaged(at, what))?;
+        codec::decode(&bytes).map_err(|error| damaged(at, error.to_string()))
+    }
+}
+
+pub(super) fn damaged(at: u64, what: impl Into<String>) -> ReadError {
+    ReadError::Damaged { at, what: what.into() }
+}

@@ -1,0 +1,100 @@
+//! Writing a recording, an event at a time.
+
+use super::chunk::{END, EVENT, FULL, HEAD, chunk};
+use super::file::{FULL_EVERY, MAGIC, VERSION};
+use super::wire::{WireEnd, WireEvent, WireFull, WireHeader, WireMachine, mentioned};
+use super::{EventRecord, Header};
+use crate::pack::Packer;
+use machine::Memory;
+use std::io::{self, Write};
+
+/// The chunk of booting, in a stream of its own.
+pub(crate) fn boot_chunk(boot: &EventRecord, routines: &[String]) -> Vec<u8> {
+    let known = mentioned(0, boot).min(routines.len());
+    chunk(EVENT, &WireEvent::new(boot, None, &routines[..known]), &mut Packer::hardest())
+}
+
+/// A recording that is being written. What it has been given stands in its output, so that a program
+/// that is killed leaves a recording that is merely torn.
+pub struct Writer<W: Write> {
+    out: W,
+    /// Memory after booting, and after the last event.
+    boot: Memory,
+    older: Memory,
+    events: usize,
+    /// How many routines have been mentioned.
+    known: usize,
+    packer: Packer,
+}
+
+impl<W: Write> Writer<W> {
+    /// Writes the header and booting. `events` is how many events will follow.
+    ///
+    /// # Errors
+    /// What the output fails with.
+    pub fn start(out: W, header: &Header, events: u32, boot: &EventRecord) -> io::Result<Writer<W>> {
+        Writer::start_with(out, header, events, boot, &boot_chunk(boot, &header.routines))
+    }
+
+    /// As [`Writer::start`], with booting's chunk, which is the same for every recording of a kernel.
+    pub(crate) fn start_with(
+        mut out: W,
+        header: &Header,
+        events: u32,
+        boot: &EventRecord,
+        chunk_of_boot: &[u8],
+    ) -> io::Result<Writer<W>> {
+        out.write_all(&MAGIC)?;
+        out.write_all(&VERSION.to_le_bytes())?;
+        let Header { kernel, case, digest, text, detail, routines } = header;
+        let wire = WireHeader {
+            kernel: kernel.clone(),
+            case: case.clone(),
+            digest: *digest,
+            text: text.clone(),
+            detail: *detail,
+            events,
+        };
+        let mut packer = Packer::new();
+        out.write_all(&chunk(HEAD, &wire, &mut packer))?;
+        let known = mentioned(0, boot).min(routines.len());
+        out.write_all(chunk_of_boot)?;
+        out.flush()?;
+        packer.restart();
+        let memory = &boot.machine.memory;
+        Ok(Writer { out, boot: memory.clone(), older: memory.clone(), events: 0, known, packer })
+    }
+
+    /// Writes an event. `routines` are those that traces have mentioned up to now, this one's included.
+    ///
+    /// # Errors
+    /// What the output fails with.
+    pub fn event(&mut self, event: &EventRecord, routines: &[String]) -> io::Result<()> {
+        let now = mentioned(self.known, event).min(routines.len());
+        let added = routines.get(self.known..now).unwrap_or_default();
+        let wire = WireEvent::new(event, Some(&self.older), added);
+        self.out.write_all(&chunk(EVENT, &wire, &mut self.packer))?;
+        self.known = now;
+        self.older = event.machine.memory.clone();
+        self.events += 1;
+        if self.events.is_multiple_of(FULL_EVERY) {
+            let machine = WireMachine::new(&event.machine, Some(&self.boot));
+            let full = WireFull { routines: routines[..now].to_vec(), machine };
+            self.packer.restart();
+            self.out.write_all(&chunk(FULL, &full, &mut self.packer))?;
+        }
+        self.out.flush()
+    }
+
+    /// Writes the end, and gives the output back. `routines` are all that the recording names.
+    ///
+    /// # Errors
+    /// What the output fails with.
+    pub fn finish(mut self, routines: &[String]) -> io::Result<W> {
+        let rest = routines.get(self.known..).unwrap_or_default().to_vec();
+        self.packer.restart();
+        self.out.write_all(&chunk(END, &WireEnd { routines: rest }, &mut self.packer))?;
+        self.out.flush()?;
+        Ok(self.out)
+    }
+}

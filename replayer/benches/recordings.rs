@@ -1,0 +1,157 @@
+//! What recordings cost: time, bytes, and finding one's way in them.
+//!
+//! `cargo bench -p replayer` measures
+//! - how much longer a corpus run takes when every event is recorded (trace, inputs, machine, and all of
+//!   it packed and written) than when only outcomes and views are kept, the best of several rounds;
+//! - the bytes of a recording for each of its events, the median over the corpus, booting included;
+//! - a seek to an event, and into it, in a recording of 100,000 events;
+//! - explaining the first difference of each case that differs.
+
+use contract::Kernel;
+use recorder::{Archive, Case, Player, Writer, kernels};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Rounds of which the best counts.
+const ROUNDS: usize = 8;
+/// Events of the long recording.
+const LONG: usize = 100_000;
+
+type Pair<'a> = (&'a Case, &'static dyn Kernel);
+
+fn main() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus");
+    let cases: Vec<Case> = replayer::corpus::find(&[corpus], Path::new("/"))
+        .expect("the corpus is there")
+        .iter()
+        .map(|source| source.read().expect("the corpus holds cases"))
+        .collect();
+    let names = |case: &Case| [case.kernels.0.clone(), case.kernels.1.clone()];
+    let pairs: Vec<Pair> = cases
+        .iter()
+        .flat_map(|case| names(case).map(|name| (case, kernels::by_name(&name).expect("a kernel"))))
+        .collect();
+    cost(&pairs);
+    if std::env::var_os("ONLY").is_some() {
+        for _ in 0..60 {
+            pairs.iter().for_each(|(c, k)| drop(recorder::record(c, *k)));
+        }
+        return;
+    }
+    size(&pairs);
+    seek(&pairs);
+    explain(&cases);
+}
+
+fn cost(pairs: &[Pair]) {
+    let drive = |case: &Case, kernel| drop(recorder::drive(case, kernel).expect("it runs"));
+    let record = |case: &Case, kernel| drop(recorder::record(case, kernel).expect("it runs"));
+    let write =
+        |case: &Case, kernel| drop(recorder::record_into(case, kernel, false, Vec::new()).expect("it runs"));
+    type Work<'a> = &'a dyn Fn(&Case, &'static dyn Kernel);
+    let works: [Work; 3] = [&drive, &record, &write];
+    // One after the other in each round, so that whatever else the machine does disturbs all alike.
+    let mut best = [Duration::MAX; 3];
+    for _ in 0..ROUNDS {
+        for (work, best) in works.iter().zip(&mut best) {
+            let start = Instant::now();
+            pairs.iter().for_each(|(case, kernel)| work(case, *kernel));
+            *best = start.elapsed().min(*best);
+        }
+    }
+    let more = |time: Duration| 100.0 * (time.as_secs_f64() / best[0].as_secs_f64() - 1.0);
+    println!("{} runs without recording: {:.1?}", pairs.len(), best[0]);
+    println!(
+        "recorded: {:.1?}, {:+.1} %; recorded and written: {:.1?}, {:+.1} %",
+        best[1],
+        more(best[1]),
+        best[2],
+        more(best[2])
+    );
+}
+
+fn size(pairs: &[Pair]) {
+    for (title, detail) in [("", false), (" in detail", true)] {
+        let bytes = |(case, kernel): &Pair| {
+            let (bytes, _) = recorder::record_into(case, *kernel, detail, Vec::new()).expect("it runs");
+            bytes.len() / case.lines.len()
+        };
+        let mut sizes: Vec<usize> = pairs.iter().map(bytes).collect();
+        sizes.sort_unstable();
+        let at = |percent: usize| sizes[(sizes.len() - 1) * percent / 100];
+        println!("bytes an event{title}: median {}, 90th percentile {}, most {}", at(50), at(90), at(100));
+    }
+}
+
+/// What `tandem explain` does for each case that differs.
+fn explain(cases: &[Case]) {
+    let mut times: Vec<(Duration, &str)> = Vec::new();
+    for case in cases {
+        let kernel = |name: &str| kernels::by_name(name).expect("a kernel");
+        let start = Instant::now();
+        let compared =
+            replayer::compare(case, kernel(&case.kernels.0), kernel(&case.kernels.1)).expect("it runs");
+        let Some(parting) = replayer::explain::facts::first(&compared.comparison) else { continue };
+        for recording in [&compared.left, &compared.right] {
+            let of = kernel(&recording.header.kernel);
+            replayer::explain::story(recording, of, parting.event).expect("it goes the same way");
+        }
+        times.push((start.elapsed(), &case.name));
+    }
+    times.sort_unstable();
+    let (Some(most), Some(median)) = (times.last(), times.get(times.len() / 2)) else { return };
+    println!("explaining {} cases: median {:.1?}, most {:.1?} ({})", times.len(), median.0, most.0, most.1);
+}
+
+/// A recording of 100,000 events: those of a case, over and over.
+fn long(pair: &Pair, path: &Path) {
+    let recording = recorder::record(pair.0, pair.1).expect("it runs");
+    let file = std::io::BufWriter::new(std::fs::File::create(path).expect("a file"));
+    let routines = &recording.header.routines;
+    let mut writer =
+        Writer::start(file, &recording.header, LONG as u32, &recording.boot).expect("it is written");
+    for event in recording.events.iter().cycle().take(LONG) {
+        writer.event(event, routines).expect("it is written");
+    }
+    writer.finish(routines).expect("it is written");
+}
+
+fn seek(pairs: &[Pair]) {
+    let folder = std::env::temp_dir().join(format!("tandem-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let path: PathBuf = folder.join("long.rec");
+    let longest = pairs.iter().max_by_key(|(case, _)| case.lines.len()).expect("cases");
+    long(longest, &path);
+    let start = Instant::now();
+    let mut archive = Archive::open(&path).expect("it was written whole");
+    let opened = start.elapsed();
+    let (mut to_event, mut into) = (Vec::new(), Vec::new());
+    let events = longest.0.lines.len();
+    let mut state = 12345usize;
+    for _ in 0..300 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        // Not the first of a round: what lies before it in the file is not what it began from.
+        let event = 1 + (state >> 33) % LONG;
+        let event = if event % events == 1 { event + 1 } else { event };
+        let start = Instant::now();
+        let before = archive.machine_after(event - 1).expect("it is whole").expect("it is there");
+        to_event.push(start.elapsed());
+        let record = archive.event(event).expect("it is whole").expect("it is there");
+        let half = record.end().saturating_sub(before.retired) / 2;
+        let mut player = Player::new(longest.1, event, before, record);
+        player.forward(half).expect("it goes the same way");
+        into.push(start.elapsed());
+    }
+    to_event.sort_unstable();
+    into.sort_unstable();
+    println!(
+        "{LONG} events, {:.1} MiB, opened in {opened:.1?}; seek to an event: median {:.1?}, most {:.1?}; into its \
+         middle: median {:.1?}, most {:.1?}",
+        std::fs::metadata(&path).map_or(0.0, |data| data.len() as f64 / f64::from(1 << 20)),
+        to_event[150],
+        to_event[299],
+        into[150],
+        into[299],
+    );
+    std::fs::remove_dir_all(&folder).expect("the folder goes");
+}

@@ -1,0 +1,154 @@
+//! `tandem explain`: where two kernels part, and why.
+
+use super::{ExplainOptions, FINE, UNEXPECTED, case, kernel, messages::Messages};
+use crate::explain::facts::{self, Differing, Parting};
+use crate::explain::{CodeLine, FieldChange, Story, side_by_side, stack, story};
+use crate::{Compared, compare};
+use anyhow::Context;
+use golden::Comparison;
+use std::path::Path;
+
+/// At most this many fields are shown of each side.
+const FIELDS: usize = 60;
+/// Later events that are told; the rest is counted.
+const LATER: usize = 12;
+
+pub(super) fn run(here: &Path, options: &ExplainOptions, messages: &mut Messages) -> anyhow::Result<u8> {
+    let (case, shown) = case(here, &options.case)?;
+    let name = |given: &Option<String>, own: &str| given.clone().unwrap_or_else(|| own.to_owned());
+    let left = kernel(&name(&options.left, &case.kernels.0))?;
+    let right = kernel(&name(&options.right, &case.kernels.1))?;
+    let compared = compare(&case, left, right).context(shown)?;
+    let comparison = &compared.comparison;
+    let (partings, following) = match options.resync {
+        true => facts::independent(comparison),
+        false => (facts::first(comparison).into_iter().collect(), Vec::new()),
+    };
+    let Some(first) = partings.first() else {
+        messages.line(&format!("{}: {} and {} agree", case.name, comparison.left, comparison.right))?;
+        return Ok(FINE);
+    };
+    let mut text = String::new();
+    for parting in &partings {
+        text.push_str(&told(&case.name, &compared, parting)?);
+    }
+    let later = match options.resync {
+        true => following,
+        false => consequences(comparison, first.event),
+    };
+    text.push_str(&folded(comparison, &later));
+    messages.text(&text)?;
+    Ok(UNEXPECTED)
+}
+
+/// A parting and what led to it on both sides.
+fn told(name: &str, compared: &Compared, parting: &Parting) -> anyhow::Result<String> {
+    let Compared { comparison, left, right } = compared;
+    let event = &comparison.events[parting.event - 1];
+    let mut text = format!(
+        "{name}: {} and {} part in event {}, line {}\n  {}\n\ndiffers\n{}",
+        comparison.left,
+        comparison.right,
+        parting.event,
+        event.line,
+        event.text,
+        table(comparison, &parting.facts)
+    );
+    if let Some(reason) = &comparison.reason {
+        text.push_str(&format!("\nthe case says why\n  {reason}\n"));
+    }
+    let side = |recording: &recorder::Recording| -> anyhow::Result<Story> {
+        Ok(story(recording, kernel(&recording.header.kernel)?, parting.event)?)
+    };
+    let (ours, theirs) = (side(left)?, side(right)?);
+    text.push_str("\ncalls\n");
+    text.push_str(&side_by_side((&ours.kernel, &theirs.kernel), &ours.rows, &theirs.rows));
+    text.push_str("\nfields that changed\n");
+    for story in [&ours, &theirs] {
+        text.push_str(&changed(&story.kernel, &story.fields));
+    }
+    for story in [&ours, &theirs] {
+        text.push_str(&format!(
+            "\n{}, event {}+{}, thread {}: {}\n",
+            story.kernel, parting.event, story.instant, story.thread, story.what
+        ));
+        text.push_str(&stack::walked(&story.stacks));
+        text.push_str("  after\n");
+        text.push_str(&code(&story.code));
+    }
+    text.push('\n');
+    Ok(text)
+}
+
+/// Facts with both sides' values, one under the other.
+fn table(comparison: &Comparison, facts: &[Differing]) -> String {
+    let kernel = comparison.left.len().max(comparison.right.len());
+    let width = facts.iter().map(|fact| fact.name().chars().count()).max().unwrap_or(0);
+    let rows = facts.iter().map(|fact| {
+        let name = fact.name();
+        format!(
+            "  {:kernel$}  {name:width$}  {}\n  {:kernel$}  {name:width$}  {}\n",
+            comparison.left, fact.left, comparison.right, fact.right
+        )
+    });
+    rows.collect()
+}
+
+pub(super) fn changed(kernel: &str, fields: &[FieldChange]) -> String {
+    let (passing, told): (Vec<&FieldChange>, Vec<_>) = fields.iter().partition(|field| field.is_scheduling());
+    let mut text = format!("  {kernel}\n");
+    if told.is_empty() {
+        text.push_str("    none\n");
+    }
+    text.extend(told.iter().take(FIELDS).map(|field| format!("    {field}\n")));
+    if told.len() > FIELDS {
+        text.push_str(&format!("    … and {} more\n", told.len() - FIELDS));
+    }
+    if !passing.is_empty() {
+        text.push_str(&format!("    … and {} that count time slices\n", passing.len()));
+    }
+    text
+}
+
+/// Code, a line each; a line that follows itself again and again stands once.
+pub(super) fn code(lines: &[CodeLine]) -> String {
+    let mut text = String::new();
+    let mut at = 0;
+    while at < lines.len() {
+        let times = lines[at..].iter().take_while(|line| **line == lines[at]).count();
+        let CodeLine { at: address, symbol, text: code } = &lines[at];
+        let times_text = if times > 1 { format!("  ×{times}") } else { String::new() };
+        text.push_str(&format!("    {address}  {symbol:32}  {code}{times_text}\n"));
+        at += times;
+    }
+    text
+}
+
+/// The later events that differ.
+fn consequences(comparison: &Comparison, first: usize) -> Vec<Parting> {
+    let later = comparison.events.iter().enumerate().skip(first);
+    let parting = |(index, event): (usize, &golden::ComparedEvent)| {
+        let facts = facts::all(event);
+        (!facts.is_empty()).then(|| Parting { event: index + 1, facts: facts::smallest(event, facts) })
+    };
+    later.filter_map(parting).collect()
+}
+
+fn folded(comparison: &Comparison, later: &[Parting]) -> String {
+    if later.is_empty() {
+        return "nothing after it differs\n".to_owned();
+    }
+    let mut text = format!("in consequence {} later events differ (or facts set aside do)\n", later.len());
+    if later.len() == 1 {
+        text = "in consequence 1 later event differs\n".to_owned();
+    }
+    for parting in later.iter().take(LATER) {
+        let event = &comparison.events[parting.event - 1];
+        let names: Vec<String> = parting.facts.iter().map(Differing::name).collect();
+        text.push_str(&format!("  line {}, {}: {}\n", event.line, event.text, names.join(", ")));
+    }
+    if later.len() > LATER {
+        text.push_str(&format!("  … and {} more\n", later.len() - LATER));
+    }
+    text
+}

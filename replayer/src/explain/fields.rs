@@ -1,0 +1,262 @@
+//! Fields by name: those of a layout, and those in which two machines of one kernel differ, as in
+//! `worker ETHREAD.CrossThreadFlags 00000000 -> 00000001 Terminated`.
+//!
+//! Only structures that live are compared; what a kernel keeps beside them, and its stacks, are told
+//! by traces and stack walks.
+
+use super::Names;
+use contract::{FlagNames, Kernel, Named, ObjectId};
+use guest::FieldInfo;
+use machine::{Machine, Va};
+use std::fmt;
+
+/// A field that holds a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its NT name, with those of the fields that hold it: `Tcb.ApcState.KernelApcPending`.
+    pub path: String,
+    /// Bytes from the structure's start.
+    pub offset: u32,
+    /// Bytes.
+    pub size: u32,
+    /// The names of its values, where it holds an enumeration.
+    pub names: &'static [(u32, &'static str)],
+    /// The names of its bits, where they have names.
+    pub bits: &'static [(u32, &'static str)],
+}
+
+/// A field that differs between two machines, or a structure that only one of them has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldChange {
+    /// The structure's name: `worker`.
+    pub name: String,
+    /// Its layout: `ETHREAD`.
+    pub layout: &'static str,
+    /// The object.
+    pub id: ObjectId,
+    /// What changed.
+    pub what: Change,
+}
+
+/// What changed of a structure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Only the later machine has it.
+    Created,
+    /// Only the earlier machine has it.
+    Gone,
+    /// A field has another value.
+    Value {
+        /// The field.
+        field: Field,
+        /// Its bytes in the earlier machine; none where they are not mapped.
+        old: Option<Vec<u8>>,
+        /// Its bytes in the later machine; none where they are not mapped.
+        new: Option<Vec<u8>>,
+        /// Both as a person reads them: `00000000`, `00000001 Terminated`.
+        text: (String, String),
+    },
+}
+
+impl FieldChange {
+    /// Whether it tells of nothing but the passing of time slices: counts of context switches and
+    /// processor time, and what is left of a quantum.
+    pub fn is_scheduling(&self) -> bool {
+        const PASSING: [&str; 6] =
+            ["ContextSwitches", "Quantum", "KernelTime", "UserTime", "WaitTime", "QuantumReset"];
+        match &self.what {
+            Change::Value { field, .. } => {
+                let last = field.path.rsplit('.').next().unwrap_or_default();
+                PASSING.contains(&last)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for FieldChange {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let FieldChange { name, layout, .. } = self;
+        match &self.what {
+            Change::Created => write!(f, "{name} {layout} created"),
+            Change::Gone => write!(f, "{name} {layout} deleted"),
+            Change::Value { field, text: (old, new), .. } => {
+                write!(f, "{name} {layout}.{} {old} -> {new}", field.path)
+            }
+        }
+    }
+}
+
+/// What differs from `here` to `there`, by structure and field, in the order of the layouts.
+pub fn differing(
+    kernel: &'static dyn Kernel,
+    named: &[Named],
+    here: &Machine,
+    there: &Machine,
+) -> Vec<FieldChange> {
+    let (before, after) = (Names::new(kernel, here, named), Names::new(kernel, there, named));
+    let mut changes = Vec::new();
+    for one in &after.structures {
+        let change = |what| FieldChange { name: one.name.clone(), layout: one.layout, id: one.id, what };
+        if !before.structures.iter().any(|other| other.id == one.id) {
+            changes.push(change(Change::Created));
+            continue;
+        }
+        let mut told: Vec<(u32, u32)> = Vec::new();
+        for field in of(kernel, one.layout).unwrap_or_default() {
+            let at = one.id.at.add(field.offset);
+            let (old, new) = (value(here, at, field.size), value(there, at, field.size));
+            // A field in a union is told once.
+            let within = |(from, to): &(u32, u32)| *from <= field.offset && field.offset + field.size <= *to;
+            if old == new || told.iter().any(within) {
+                continue;
+            }
+            told.push((field.offset, field.offset + field.size));
+            let text = (shown(&before, &field, &old, None), shown(&after, &field, &new, old.as_deref()));
+            changes.push(change(Change::Value { field, old, new, text }));
+        }
+    }
+    let gone =
+        before.structures.iter().filter(|one| !after.structures.iter().any(|other| other.id == one.id));
+    changes.extend(gone.map(|one| FieldChange {
+        name: one.name.clone(),
+        layout: one.layout,
+        id: one.id,
+        what: Change::Gone,
+    }));
+    changes
+}
+
+/// The fields of a layout that hold values, those that share bytes with others last; none when the
+/// kernel has no such layout.
+pub fn of(kernel: &dyn Kernel, layout: &str) -> Option<Vec<Field>> {
+    let image = kernel.image();
+    let info = image.layouts.iter().find(|info| info.name == layout)?;
+    let flags: Vec<&FlagNames> = image.flags.iter().filter(|flags| flags.layout == layout).collect();
+    let mut found = Vec::new();
+    leaves(info.fields, "", 0, &flags, &mut found);
+    Some(found)
+}
+
+fn leaves(fields: &[FieldInfo], path: &str, base: u32, flags: &[&FlagNames], found: &mut Vec<Field>) {
+    for field in fields {
+        let raw = if path.is_empty() { field.name.to_owned() } else { format!("{path}.{}", field.name) };
+        if field.inner.is_empty() {
+            let bits = flags.iter().find(|flags| flags.field == raw).map_or(&[][..], |flags| flags.bits);
+            let path = raw.split('.').map(camel).collect::<Vec<_>>().join(".");
+            let (offset, size, names) = (base + field.offset, field.size, field.names);
+            found.push(Field { path, offset, size, names, bits });
+        } else {
+            leaves(field.inner, &raw, base + field.offset, flags, found);
+        }
+    }
+}
+
+/// The field that starts at an offset, the outermost if several do, whether it holds a value or a
+/// structure.
+pub fn starting_at(fields: &[FieldInfo], offset: u32) -> Option<String> {
+    if let Some(field) = fields.iter().find(|field| field.offset == offset) {
+        return Some(camel(field.name));
+    }
+    let holds = |field: &&FieldInfo| (field.offset..field.offset + field.size).contains(&offset);
+    let outer = fields.iter().find(|field| !field.inner.is_empty() && holds(field))?;
+    let inner = starting_at(outer.inner, offset - outer.offset)?;
+    Some(format!("{}.{inner}", camel(outer.name)))
+}
+
+/// A field's name as NT spells it: `cross_thread_flags` is `CrossThreadFlags`.
+pub fn camel(name: &str) -> String {
+    let word = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+    };
+    name.split('_').map(word).collect()
+}
+
+/// The bytes of a field as supervisor code would read them; none where they are not mapped.
+pub fn value(m: &Machine, at: Va, size: u32) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; size as usize];
+    m.peek(m.cpu.cr3, at, &mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// A field's value as a person reads it: up to eight bytes as a number with all its digits, more as
+/// bytes; behind it the name of the value, of its set bits (of those that `before` has not, where it is
+/// given) or of what it points to.
+pub fn shown(names: &Names, field: &Field, value: &Option<Vec<u8>>, before: Option<&[u8]>) -> String {
+    let hex = |bytes: &mut dyn Iterator<Item = &u8>| bytes.map(|byte| format!("{byte:02X}")).collect();
+    let Some(bytes) = value else { return "not mapped".to_owned() };
+    if bytes.len() > 8 {
+        return hex(&mut bytes.iter());
+    }
+    let text: String = hex(&mut bytes.iter().rev());
+    let number = |bytes: &[u8]| bytes.iter().rev().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte)) as u32;
+    let now = number(bytes);
+    let meaning = if !field.names.is_empty() {
+        field.names.iter().find(|(value, _)| *value == now).map(|(_, name)| (*name).to_owned())
+    } else if !field.bits.is_empty() {
+        let old = before.map_or(0, number);
+        let mut words: Vec<String> = Vec::new();
+        for (bit, name) in field.bits {
+            match (old & bit != 0, now & bit != 0) {
+                (false, true) => words.push((*name).to_owned()),
+                (true, false) => words.push(format!("no {name}")),
+                _ => {}
+            }
+        }
+        (!words.is_empty()).then(|| words.join(" "))
+    } else if bytes.len() == 4 {
+        names.meaning(now)
+    } else {
+        None
+    };
+    match meaning {
+        Some(meaning) => format!("{text} {meaning}"),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &[FieldInfo] = &[
+        FieldInfo { name: "kind", offset: 0, size: 1, inner: &[], names: &[] },
+        FieldInfo { name: "signal_state", offset: 4, size: 4, inner: &[], names: &[] },
+    ];
+    const THREAD: &[FieldInfo] = &[
+        FieldInfo { name: "header", offset: 0x10, size: 8, inner: HEADER, names: &[] },
+        FieldInfo { name: "state", offset: 0x20, size: 1, inner: &[], names: &[(4, "Terminated")] },
+    ];
+
+    fn nt() -> Names {
+        let kernel = recorder::kernels::by_name("nt").unwrap();
+        Names::new(kernel, &kernel.boot().unwrap(), &[])
+    }
+
+    #[test]
+    fn fields_held_in_place_have_a_path() {
+        let mut found = Vec::new();
+        let flags = FlagNames { layout: "T", field: "header.signal_state", bits: &[(1, "Set")] };
+        leaves(THREAD, "", 0, &[&flags], &mut found);
+        let rows: Vec<_> =
+            found.iter().map(|field| (field.path.as_str(), field.offset, field.size)).collect();
+        assert_eq!(rows, [("Header.Kind", 0x10, 1), ("Header.SignalState", 0x14, 4), ("State", 0x20, 1)]);
+        assert_eq!(found[1].bits, [(1, "Set")]);
+    }
+
+    #[test]
+    fn values_are_numbers_with_all_their_digits_and_names_where_they_have_one() {
+        let names = nt();
+        let field = |names, bits| Field { path: "F".to_owned(), offset: 0, size: 4, names, bits };
+        let plain = field(&[], &[]);
+        assert_eq!(shown(&names, &plain, &Some(vec![0x34, 0x12, 0, 0]), None), "00001234");
+        assert_eq!(shown(&names, &plain, &Some(vec![5]), None), "05");
+        assert_eq!(shown(&names, &plain, &None, None), "not mapped");
+        let state = field(&[(4, "Terminated")], &[]);
+        assert_eq!(shown(&names, &state, &Some(vec![4]), Some(&[5])), "04 Terminated");
+        let flags = field(&[], &[(1, "Terminated"), (2, "Dead")]);
+        assert_eq!(shown(&names, &flags, &Some(vec![1]), Some(&[2])), "01 Terminated no Dead");
+        assert_eq!(camel("cross_thread_flags"), "CrossThreadFlags");
+    }
+}

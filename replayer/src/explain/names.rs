@@ -1,0 +1,131 @@
+//! What lies at an address, in the words of the case.
+
+use super::fields::{self, Field};
+use contract::{Kernel, Named, ObjectId, ObjectKind, Owner, Status};
+use machine::{Machine, Va};
+
+/// A structure that lives in a machine.
+#[derive(Clone, Debug)]
+pub struct Structure {
+    /// Which object it is.
+    pub id: ObjectId,
+    /// The case's name for it; `init`, `System` and the like for those that are there before any case,
+    /// the client id for others.
+    pub name: String,
+    /// The NT name of its layout: `ETHREAD`.
+    pub layout: &'static str,
+    /// Bytes.
+    pub size: u32,
+}
+
+/// What lies where in a machine.
+pub struct Names {
+    kernel: &'static dyn Kernel,
+    /// The structures that live, processes and threads first.
+    pub structures: Vec<Structure>,
+}
+
+/// The layout of an object that a case can name, besides processes and threads.
+fn layout_of(kind: ObjectKind) -> &'static [&'static str] {
+    match kind {
+        ObjectKind::Process => &["EPROCESS"],
+        ObjectKind::Thread => &["ETHREAD"],
+        ObjectKind::Mutant => &["KMUTANT"],
+        ObjectKind::Semaphore => &["KSEMAPHORE"],
+        ObjectKind::Timer => &["KTIMER"],
+        ObjectKind::DebugObject => &["DEBUG_OBJECT"],
+        ObjectKind::Event => &["KEVENT", "DISPATCHER_HEADER"],
+        ObjectKind::Section | ObjectKind::Port => &[],
+    }
+}
+
+impl Names {
+    /// What lies where in `m`, of which the case has named `named`.
+    pub fn new(kernel: &'static dyn Kernel, m: &Machine, named: &[Named]) -> Names {
+        let mut known: Vec<(ObjectId, String)> =
+            named.iter().map(|named| (named.id, named.name.clone())).collect();
+        let scene = kernel.scene(m);
+        known.push((scene.thread, "init".to_owned()));
+        known.push((scene.process, "init".to_owned()));
+        for (name, _, handle) in &scene.named {
+            known.extend(kernel.object(m, Owner::Init, *handle).map(|(id, _)| (id, (*name).to_owned())));
+        }
+        let size = |layout: &str| kernel.image().layouts.iter().find(|info| info.name == layout);
+        let mut structures = Vec::new();
+        for (id, layout) in kernel.structures(m) {
+            let known = known.iter().find(|(known, _)| *known == id).map(|(_, name)| name.clone());
+            let name = known.unwrap_or_else(|| match kernel.client_id(m, id) {
+                Some((process, 0)) => format!("process {process:04X}"),
+                Some((process, thread)) => format!("thread {process:04X}.{thread:04X}"),
+                None => id.at.to_string(),
+            });
+            structures.extend(size(layout).map(|info| Structure { id, name, layout, size: info.size }));
+        }
+        for one in named.iter().filter(|one| !matches!(one.kind, ObjectKind::Process | ObjectKind::Thread)) {
+            let info = layout_of(one.kind).iter().find_map(|name| size(name));
+            let lives = |view: contract::View| view.objects.iter().any(|object| object.state != "deleted");
+            if let Some(info) = info.filter(|_| lives(kernel.view(m, std::slice::from_ref(one)))) {
+                let name = one.name.clone();
+                structures.push(Structure { id: one.id, name, layout: info.name, size: info.size });
+            }
+        }
+        Names { kernel, structures }
+    }
+
+    /// The kernel whose machine it is.
+    pub fn kernel(&self) -> &'static dyn Kernel {
+        self.kernel
+    }
+
+    /// The name of an object; its address where it has none.
+    pub fn object(&self, id: ObjectId) -> String {
+        let found = self.structures.iter().find(|structure| structure.id == id);
+        found.map_or_else(|| id.at.to_string(), |structure| structure.name.clone())
+    }
+
+    /// A doubleword as a person reads it: what it points to, the status that it is, or its digits.
+    pub fn value(&self, value: u32) -> String {
+        self.meaning(value).unwrap_or_else(|| format!("{value:08X}"))
+    }
+
+    /// What a doubleword points to, or the status that it is, where that is known.
+    pub fn meaning(&self, value: u32) -> Option<String> {
+        if value < 0x1_0000 {
+            return None;
+        }
+        let inside = |one: &&Structure| (one.id.at.0..one.id.at.0 + one.size).contains(&value);
+        if let Some(one) = self.structures.iter().find(inside) {
+            return Some(match value - one.id.at.0 {
+                0 => format!("{} {}", one.name, one.layout),
+                offset => format!("{} {}.{}", one.name, one.layout, self.field_at(one, offset)),
+            });
+        }
+        if value >= 0x4000_0000
+            && let Some(name) = Status(value).name()
+        {
+            return Some(name.to_owned());
+        }
+        recorder::symbol(self.kernel, Va(value))
+    }
+
+    fn field_at(&self, structure: &Structure, offset: u32) -> String {
+        let layouts = &self.kernel.image().layouts;
+        let info = layouts.iter().find(|info| info.name == structure.layout);
+        // A pointer to a structure held in place means the structure, not its first field.
+        if let Some(path) = info.and_then(|info| fields::starting_at(info.fields, offset)) {
+            return path;
+        }
+        let fields = self.fields(structure.layout).unwrap_or_default();
+        let found = fields.iter().find(|field| (field.offset..field.offset + field.size).contains(&offset));
+        match found {
+            Some(field) if field.offset == offset => field.path.clone(),
+            Some(field) => format!("{}+{:X}", field.path, offset - field.offset),
+            None => format!("+{offset:X}"),
+        }
+    }
+
+    /// The fields of a layout that hold values; none when there is no such layout.
+    pub fn fields(&self, layout: &str) -> Option<Vec<Field>> {
+        fields::of(self.kernel, layout)
+    }
+}

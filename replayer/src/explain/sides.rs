@@ -1,0 +1,117 @@
+//! Two call traces side by side.
+
+use super::{Names, Row, calls, rows};
+use recorder::Recording;
+use similar::{Algorithm, DiffOp, capture_diff_slices};
+
+/// A call on the left takes at most this many columns.
+const COLUMN: usize = 64;
+/// This many equal rows in a row are folded into one line.
+const FOLD: usize = 4;
+
+/// The native routines that each kernel called in an event (counted from 1), side by side. Routines of
+/// the same name stand in one row; where both did the same for several rows, that is told in one.
+pub fn traces(left: &Recording, right: &Recording, event: usize) -> String {
+    let of = |recording: &Recording| -> Vec<Row> {
+        let Some((kernel, record)) =
+            recorder::kernels::by_name(&recording.header.kernel).zip(recording.event(event))
+        else {
+            return Vec::new();
+        };
+        rows(&Names::new(kernel, &record.machine, &record.named), &calls(recording, event))
+    };
+    side_by_side((&left.header.kernel, &right.header.kernel), &of(left), &of(right))
+}
+
+/// Two traces side by side, aligned by the routines' names.
+pub fn side_by_side(heads: (&str, &str), ours: &[Row], theirs: &[Row]) -> String {
+    let keys = |rows: &[Row]| rows.iter().map(|row| (row.depth, row.key.clone())).collect::<Vec<_>>();
+    let mut both: Vec<(String, String)> = Vec::new();
+    for op in capture_diff_slices(Algorithm::Myers, &keys(ours), &keys(theirs)) {
+        let (old, new) = (op.old_range(), op.new_range());
+        if let DiffOp::Equal { .. } = op {
+            both.extend(old.zip(new).map(|(old, new)| (text(&ours[old]), text(&theirs[new]))));
+        } else {
+            both.extend(old.map(|old| (text(&ours[old]), String::new())));
+            both.extend(new.map(|new| (String::new(), text(&theirs[new]))));
+        }
+    }
+    layout(heads, &folded(both))
+}
+
+fn text(row: &Row) -> String {
+    let depth = if row.thread.is_some() { 0 } else { 2 + 2 * row.depth.min(16) };
+    let times = if row.times > 1 { format!("  ×{}", row.times) } else { String::new() };
+    format!("{:depth$}{}{times}", "", row.text)
+}
+
+/// Rows that are equal on both sides, several in a row, told in one.
+fn folded(rows: Vec<(String, String)>) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    let mut at = 0;
+    while at < rows.len() {
+        let equal = rows[at..].iter().take_while(|(left, right)| left == right).count();
+        if equal >= FOLD {
+            let note = format!("… {equal} equal lines");
+            out.push((note.clone(), note));
+            at += equal;
+        } else {
+            let to = at + equal.max(1);
+            out.extend_from_slice(&rows[at..to]);
+            at = to;
+        }
+    }
+    out
+}
+
+fn layout(heads: (&str, &str), rows: &[(String, String)]) -> String {
+    let longest = rows.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);
+    let width = longest.max(heads.0.len()).min(COLUMN);
+    let mut text = String::new();
+    let head = (heads.0.to_owned(), heads.1.to_owned());
+    for (left, right) in std::iter::once(&head).chain(rows) {
+        let left: String = if left.chars().count() > width {
+            left.chars().take(width - 1).chain(['…']).collect()
+        } else {
+            left.clone()
+        };
+        text.push_str(format!("  {left:width$} | {right}").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(depth: usize, text: &str) -> Row {
+        let key = text.split('(').next().unwrap_or_default().to_owned();
+        Row { thread: None, depth, text: text.to_owned(), key, times: 1, call: Some(0) }
+    }
+
+    #[test]
+    fn two_columns_stand_side_by_side() {
+        let ours = [row(0, "NtClose(4) = 0"), row(1, "ObClose()")];
+        let theirs = [row(0, "NtClose(4) = 1"), row(1, "ObpClose()")];
+        let expected = [
+            "  nt               | reactos",
+            "    NtClose(4) = 0 |   NtClose(4) = 1",
+            "      ObClose()    |",
+            "                   |     ObpClose()",
+            "",
+        ]
+        .join("\n");
+        assert_eq!(side_by_side(("nt", "reactos"), &ours, &theirs), expected);
+    }
+
+    #[test]
+    fn what_is_equal_for_long_is_folded() {
+        let rows: Vec<Row> = (0..5).map(|n| row(0, &format!("R{n}()"))).collect();
+        let mut other = rows.clone();
+        other.push(row(0, "Last()"));
+        let text = side_by_side(("nt", "reactos"), &rows, &other);
+        assert!(text.contains("… 5 equal lines | … 5 equal lines\n"), "{text}");
+        assert!(text.ends_with("|   Last()\n"), "{text}");
+    }
+}

@@ -1,0 +1,383 @@
+//! A thread's stacks, walked and with every slot named.
+//!
+//! Three things give a slot its name: the structures that the kernel says lie there (trap frames, the
+//! switch frame), the frames of native routines, whose arguments and locals are known, and the CONTEXT
+//! that KiUserApcDispatcher finds. What is left is told by what it holds.
+
+use super::{Names, fields};
+use contract::{ThreadStatus, context, routine::RoutineInfo};
+use machine::{Machine, PAGE, Va};
+
+/// Links of an EBP chain that are followed, at most.
+const LINKS: usize = 64;
+/// Slots of a user stack that are shown, at most.
+const USER_SLOTS: u32 = 256;
+/// User addresses end at 2 GiB.
+const USER_END: u32 = 0x8000_0000;
+
+/// A stack of a thread: that of ring 0, or that of ring 3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stack {
+    /// 0 or 3.
+    pub ring: u8,
+    /// What the thread executes there, or goes on with.
+    pub eip: u32,
+    /// Its lowest slot in use: ESP.
+    pub esp: u32,
+    /// The address behind its highest slot that is shown.
+    pub top: u32,
+    /// Its frames, innermost first.
+    pub frames: Vec<StackFrame>,
+    /// Its slots, from ESP up; slots that hold nothing are folded ([`Slot::count`]).
+    pub slots: Vec<Slot>,
+}
+
+/// Somebody who is at work on a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StackFrame {
+    /// What it executes, or goes on with when it is returned to.
+    pub eip: u32,
+    /// Its frame pointer.
+    pub ebp: u32,
+    /// A native routine with its arguments and locals, a symbol, or a structure: `KTRAP_FRAME`.
+    pub title: String,
+}
+
+/// A doubleword on a stack, or several that hold the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Its linear address.
+    pub at: u32,
+    /// What it holds.
+    pub value: u32,
+    /// How many slots from here on hold that and have no name of their own.
+    pub count: u32,
+    /// What it is: `KTRAP_FRAME.Eip`, `NtClose argument 1`, `saved EBP`; empty when nothing is known.
+    pub name: String,
+    /// What it holds, where that has a name: a symbol, a structure, a status.
+    pub meaning: Option<String>,
+}
+
+/// The stacks of a thread, first that of ring 0 if it is in use. None for a thread that has ended.
+pub fn stacks(names: &Names, m: &Machine, thread: &ThreadStatus) -> Vec<Stack> {
+    let Some(resume) = thread.resume else { return Vec::new() };
+    let mut found = Vec::new();
+    if !resume.user {
+        found.push(Walk::new(names, m, thread, 0).stack(resume));
+    }
+    if let Some(user) = if resume.user { Some(resume) } else { thread.user } {
+        found.push(Walk::new(names, m, thread, 3).stack(user));
+    }
+    found
+}
+
+/// A stack that is being walked.
+struct Walk<'a> {
+    names: &'a Names,
+    m: &'a Machine,
+    thread: &'a ThreadStatus,
+    ring: u8,
+    /// The structures that lie on it: address, size, layout.
+    structures: Vec<(u32, u32, &'static str)>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(names: &'a Names, m: &'a Machine, thread: &'a ThreadStatus, ring: u8) -> Walk<'a> {
+        let kernel = names.kernel();
+        let size =
+            |layout| kernel.image().layouts.iter().find(|info| info.name == layout).map(|info| info.size);
+        let known = if ring == 0 { kernel.frames(m, thread) } else { Vec::new() };
+        let sized = known.into_iter().filter_map(|(at, layout)| Some((at.0, size(layout)?, layout)));
+        Walk { names, m, thread, ring, structures: sized.collect() }
+    }
+
+    fn word(&self, at: u32) -> Option<u32> {
+        let mut raw = [0; 4];
+        self.m.peek(self.thread.cr3, Va(at), &mut raw).ok()?;
+        Some(u32::from_le_bytes(raw))
+    }
+
+    /// A native routine at one of its stages: one that has a frame.
+    fn at_stage(&self, eip: u32) -> Option<RoutineInfo> {
+        let (info, stage) = self.names.kernel().image().routine(Va(eip))?;
+        (stage > 0).then_some(info)
+    }
+
+    fn stack(mut self, from: contract::Resume) -> Stack {
+        // A switch frame may lie below where ESP will be once the thread goes on.
+        let lowest = self.structures.iter().map(|(at, ..)| *at).min().unwrap_or(from.esp);
+        let (esp, mut slots) = (lowest.min(from.esp), Vec::new());
+        let top = if self.ring == 0 { self.thread.stack.1.0 } else { self.user_top(esp) };
+        let links = self.links(from.ebp, esp, top);
+        let mut frames = self.innermost(&from, esp, &mut slots);
+        let mut low = esp;
+        for (index, link) in links.iter().enumerate() {
+            if let Some((_, _, layout)) = self.structures.iter().find(|(at, ..)| at == link) {
+                let eip = self.word(link + 4).unwrap_or(0);
+                frames.push(StackFrame { eip, ebp: *link, title: (*layout).to_owned() });
+                low = link + 4;
+                continue;
+            }
+            let owner = self.owner(&from, index, low, *link);
+            if let Some((info, eip)) = &owner {
+                frames.push(StackFrame { eip: *eip, ebp: *link, title: self.title(info, *link) });
+                self.name_native(info, *link, &mut slots);
+            } else if index > 0 || self.at_stage(from.eip).is_none() {
+                let eip = self.returns(low, *link);
+                frames.extend(eip.map(|eip| StackFrame {
+                    eip,
+                    ebp: *link,
+                    title: super::symbol(self.names.kernel(), Va(eip)),
+                }));
+            }
+            slots.push((*link, "saved EBP".to_owned()));
+            slots.push((link + 4, "return address".to_owned()));
+            low = link + 4;
+        }
+        self.contexts(esp, top);
+        frames.dedup_by(|a, b| a.eip == b.eip && a.title == b.title);
+        let slots = self.slots(esp, top, &slots);
+        Stack { ring: self.ring, eip: from.eip, esp, top, frames, slots }
+    }
+
+    /// The EBP chain, as far as it climbs on this stack.
+    fn links(&self, from: u32, esp: u32, top: u32) -> Vec<u32> {
+        let mut links: Vec<u32> = Vec::new();
+        let mut link = from;
+        while links.len() < LINKS
+            && link >= esp
+            && link.saturating_add(8) <= top
+            && links.last().is_none_or(|last| *last < link)
+        {
+            links.push(link);
+            match self.word(link) {
+                Some(next) => link = next,
+                None => break,
+            }
+        }
+        links
+    }
+
+    /// What the thread itself executes, if that has no frame of its own yet.
+    fn innermost(
+        &self,
+        from: &contract::Resume,
+        esp: u32,
+        slots: &mut Vec<(u32, String)>,
+    ) -> Vec<StackFrame> {
+        if self.at_stage(from.eip).is_some() {
+            return Vec::new();
+        }
+        // A native routine that is about to be entered finds its arguments above its return address.
+        if let Some((info, _)) = self.names.kernel().image().routine(Va(from.eip)) {
+            slots.push((esp, "return address".to_owned()));
+            let bare = RoutineInfo { locals: 0, ..info };
+            self.name_native(&bare, esp.wrapping_sub(4), slots);
+            let title = self.title(&bare, esp.wrapping_sub(4));
+            return vec![StackFrame { eip: from.eip, ebp: from.ebp, title }];
+        }
+        let title = super::symbol(self.names.kernel(), Va(from.eip));
+        vec![StackFrame { eip: from.eip, ebp: from.ebp, title }]
+    }
+
+    /// The native routine whose frame a link is, and where it goes on: the one whose stage is the
+    /// return address of the call that it made last, right below its locals.
+    fn owner(
+        &self,
+        from: &contract::Resume,
+        index: usize,
+        low: u32,
+        link: u32,
+    ) -> Option<(RoutineInfo, u32)> {
+        if let Some(info) = self.at_stage(from.eip).filter(|_| index == 0) {
+            return Some((info, from.eip));
+        }
+        // The return address of the frame below is where the owner of this one goes on.
+        let mut at = link.wrapping_sub(4);
+        while at >= low && at < link {
+            if let Some(value) = self.word(at)
+                && let Some(info) = self.at_stage(value)
+                && at + 4 + 4 * u32::from(info.locals) <= link
+            {
+                return Some((info, value));
+            }
+            at = at.wrapping_sub(4);
+        }
+        None
+    }
+
+    /// The highest slot below a link that returns into executed code.
+    fn returns(&self, low: u32, link: u32) -> Option<u32> {
+        let code = |value: &u32| {
+            recorder::symbol(self.names.kernel(), Va(*value)).is_some()
+                && self.m.peek(self.thread.cr3, Va(*value), &mut [0]).is_ok()
+                && self.names.kernel().image().routine(Va(*value)).is_none()
+        };
+        (low..link).step_by(4).rev().filter_map(|at| self.word(at)).find(code)
+    }
+
+    fn title(&self, info: &RoutineInfo, link: u32) -> String {
+        let words = |from: u32, count: u8, step: i64| -> Vec<String> {
+            (0..i64::from(count))
+                .map(|index| {
+                    let at = (i64::from(from) + index * step) as u32;
+                    self.word(at).map_or("?".to_owned(), |value| self.names.value(value))
+                })
+                .collect()
+        };
+        let args = words(link + 8, info.params, 4).join(", ");
+        let locals = words(link.wrapping_sub(4), info.locals, -4).join(", ");
+        let locals = if locals.is_empty() { String::new() } else { format!("  locals {locals}") };
+        format!("{}({args}){locals}", info.name)
+    }
+
+    fn name_native(&self, info: &RoutineInfo, link: u32, slots: &mut Vec<(u32, String)>) {
+        for index in 0..u32::from(info.params) {
+            slots.push((link + 8 + 4 * index, format!("{} argument {}", info.name, index + 1)));
+        }
+        for index in 0..u32::from(info.locals) {
+            slots.push((link.wrapping_sub(4 * (index + 1)), format!("{} local {}", info.name, index + 1)));
+        }
+    }
+
+    /// The CONTEXT that lies behind a return to KiUserApcDispatcher, or that it has just been given.
+    fn contexts(&mut self, esp: u32, top: u32) {
+        if self.ring != 3 {
+            return;
+        }
+        let inside = |value: u32| {
+            recorder::symbol(self.names.kernel(), Va(value))
+                .is_some_and(|symbol| symbol.starts_with("KiUserApcDispatcher"))
+        };
+        let resume = self.thread.user.or(self.thread.resume.filter(|resume| resume.user));
+        let entered = resume.is_some_and(|resume| inside(resume.eip)).then_some(esp);
+        let returns = (esp..top).step_by(4).find(|at| self.word(*at).is_some_and(inside));
+        for at in [entered, returns].into_iter().flatten() {
+            let flags = self.word(at + 0x10).unwrap_or(0);
+            if flags & context::I386 != 0 && at + 0x10 + context::SIZE <= top {
+                self.structures.push((at + 0x10, context::SIZE, "CONTEXT"));
+            }
+        }
+    }
+
+    /// Where the mapped part of a user stack ends, or as much of it as is shown.
+    fn user_top(&self, esp: u32) -> u32 {
+        let mut at = esp & !3;
+        while at < USER_END && at - esp < 4 * USER_SLOTS && self.word(at).is_some() {
+            at += 4;
+        }
+        at.max(PAGE)
+    }
+
+    fn slots(&self, esp: u32, top: u32, named: &[(u32, String)]) -> Vec<Slot> {
+        let layouts: Vec<(u32, u32, &str, Vec<fields::Field>)> = self
+            .structures
+            .iter()
+            .map(|(at, size, layout)| (*at, *size, *layout, self.names.fields(layout).unwrap_or_default()))
+            .collect();
+        let name_of = |at: u32| -> String {
+            for (from, size, layout, fields) in &layouts {
+                if !(*from..from + size).contains(&at) {
+                    continue;
+                }
+                let offset = at - from;
+                let inside = |field: &&fields::Field| {
+                    (field.offset..field.offset + field.size.max(4)).contains(&offset)
+                };
+                return match fields.iter().find(inside) {
+                    Some(field) if field.offset == offset => format!("{layout}.{}", field.path),
+                    _ => format!("{layout}+{offset:X}"),
+                };
+            }
+            named.iter().find(|(known, _)| *known == at).map_or(String::new(), |(_, name)| name.clone())
+        };
+        let mut slots: Vec<Slot> = Vec::new();
+        let mut at = esp & !3;
+        while at < top {
+            let Some(value) = self.word(at) else { break };
+            let name = name_of(at);
+            let meaning = self.names.meaning(value);
+            let plain = name.is_empty() || name.contains('+');
+            match slots.last_mut() {
+                Some(last)
+                    if plain
+                        && last.value == value
+                        && meaning.is_none()
+                        && (last.name.is_empty() || last.name.contains('+'))
+                        && last.name.is_empty() == name.is_empty() =>
+                {
+                    last.count += 1;
+                }
+                _ => slots.push(Slot { at, value, count: 1, name, meaning }),
+            }
+            at += 4;
+        }
+        slots
+    }
+}
+
+/// The frames of a thread's stacks, a line each.
+pub fn walked(stacks: &[Stack]) -> String {
+    if stacks.is_empty() {
+        return "    no stack: it has ended\n".to_owned();
+    }
+    let mut text = String::new();
+    for stack in stacks {
+        for StackFrame { eip, ebp, title } in &stack.frames {
+            text.push_str(&format!("    ring {}  ebp {ebp:08X}  {eip:08X}  {title}\n", stack.ring));
+        }
+    }
+    text
+}
+
+/// A stack as a picture: its slots from the top of the stack's use down to its base, each with its
+/// address, what it holds, what it is and what that means.
+pub fn picture(stack: &Stack) -> String {
+    let width = stack.slots.iter().map(|slot| slot.name.chars().count()).max().unwrap_or(0);
+    let mut text = format!("    ring {}, esp {:08X}\n", stack.ring, stack.esp);
+    for slot in &stack.slots {
+        let count = if slot.count > 1 { format!("×{}", slot.count) } else { String::new() };
+        let meaning = slot.meaning.as_deref().unwrap_or_default();
+        let line =
+            format!("    {:08X}  {:08X} {count:5} {:width$}  {meaning}", slot.at, slot.value, slot.name);
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_waiting_threads_stack_is_named_from_the_switch_frame_to_the_trap_frame() {
+        let text = "# A wait.\nprocess app\nthread main in=app\n\
+                    main NtDelayExecution alertable=no interval=forever\n";
+        let case = recorder::Case::parse("x", "x", text).unwrap();
+        for name in ["nt", "reactos"] {
+            let kernel = recorder::kernels::by_name(name).unwrap();
+            let recording = recorder::record(&case, kernel).unwrap();
+            let event = recording.event(3).unwrap();
+            let names = Names::new(kernel, &event.machine, &event.named);
+            let id = event.named.iter().find(|named| named.name == "main").unwrap().id;
+            let thread = kernel.threads(&event.machine).into_iter().find(|thread| thread.id == id).unwrap();
+            let stacks = stacks(&names, &event.machine, &thread);
+            assert_eq!(stacks.iter().map(|stack| stack.ring).collect::<Vec<_>>(), [0, 3], "{name}");
+            let text = picture(&stacks[0]) + &walked(&stacks);
+            for part in [
+                "KSWITCHFRAME.",
+                "KTRAP_FRAME.Eip ",
+                "KTRAP_FRAME.Eflags",
+                "NtDelayExecution argument 1",
+                "saved EBP",
+                "return address",
+            ] {
+                assert!(text.contains(part), "{name}: {part} is missing in\n{text}");
+            }
+            let unnamed =
+                stacks[0].slots.iter().filter(|slot| slot.name.is_empty() && slot.meaning.is_none());
+            assert!(unnamed.count() < 24, "{name}:\n{text}");
+        }
+    }
+}
