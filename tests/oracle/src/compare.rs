@@ -1,6 +1,6 @@
 //! Comparing what two judges say of one instruction.
 
-use crate::{Bytes, Case, End, SYSTEM, State, Undefined, X87};
+use crate::{Bytes, Case, End, SIGNALS, SIGNALS_SIZE, SYSTEM, State, Undefined, X87};
 use iced_x86::Mnemonic;
 
 /// The names of the general registers, by their encodings.
@@ -71,8 +71,10 @@ pub fn explained(
         End::Done => None,
         End::Fault { vector, .. } => Some(vector),
     };
-    if let End::Fault { vector: 14, address: SYSTEM.., .. } = machine.1 {
-        return Some("the machine's own tables lie there");
+    if let End::Fault { vector: 14, address, .. } = machine.1
+        && (address >= SYSTEM || (SIGNALS..SIGNALS + SIGNALS_SIZE).contains(&address))
+    {
+        return Some("a judge's own tables lie there");
     }
     if fetched(judge.1) == machine.1 {
         let partial = makes_several_accesses(mnemonic) && machine.1 != End::Done;
