@@ -25,6 +25,9 @@ pub struct ComparedEvent {
     pub right: Side,
 }
 
+/// What a kernel left behind: kinds, and how many of each.
+pub type LeftBehind = Vec<(String, u32)>;
+
 /// Two runs of one case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comparison {
@@ -38,6 +41,8 @@ pub struct Comparison {
     pub reason: Option<String>,
     /// The events, in the case's order.
     pub events: Vec<ComparedEvent>,
+    /// What each kernel left behind at the end: what is in use and belongs to nothing that lives, by kind.
+    pub left_behind: (LeftBehind, LeftBehind),
 }
 
 /// The first thing that one kernel shows and the other does not.
@@ -65,15 +70,44 @@ impl Comparison {
     /// The first difference: of the first event that has one, the outcome if that differs, else the
     /// first fact of the view in the view's order.
     pub fn first_difference(&self) -> Option<Difference> {
-        self.events.iter().enumerate().find_map(|(event, compared)| {
+        let found = self.events.iter().enumerate().find_map(|(event, compared)| {
             let (what, left, right) = compared.difference()?;
             Some(Difference { event, line: compared.line, what, left, right })
+        });
+        found.or_else(|| self.left_difference())
+    }
+
+    /// The first thing that only one kernel left behind, or that they left behind in different numbers.
+    fn left_difference(&self) -> Option<Difference> {
+        let (ours, theirs) = &self.left_behind;
+        let (kind, _) = ours
+            .iter()
+            .find(|one| !theirs.contains(one))
+            .or(theirs.iter().find(|one| !ours.contains(one)))?;
+        let count = |list: &[(String, u32)]| {
+            let found = list.iter().find(|(known, _)| known == kind);
+            found.map_or_else(|| "none".to_owned(), |(_, count)| count.to_string())
+        };
+        let event = self.events.len().checked_sub(1)?;
+        Some(Difference {
+            event,
+            line: self.events[event].line,
+            what: format!("left behind {kind}"),
+            left: count(ours),
+            right: count(theirs),
         })
     }
 
-    /// The golden: every event's line, and below it what changed.
+    /// The golden: every event's line, and below it what changed; at the end what was left behind, if
+    /// anything was.
     pub fn text(&self) -> String {
-        (0..self.events.len()).map(|index| self.event_text(index)).collect()
+        let events: String = (0..self.events.len()).map(|index| self.event_text(index)).collect();
+        events + &self.left_text()
+    }
+
+    /// The part of [`Comparison::text`] that tells what was left behind; empty when nothing was.
+    pub fn left_text(&self) -> String {
+        crate::text::left_behind(self)
     }
 
     /// The part of [`Comparison::text`] that tells of one event.

@@ -14,5 +14,5 @@ mod change;
 mod comparison;
 mod text;
 
-pub use comparison::{ComparedEvent, Comparison, Difference, Side};
+pub use comparison::{ComparedEvent, Comparison, Difference, LeftBehind, Side};
 pub use text::{By, Told};

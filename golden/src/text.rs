@@ -86,6 +86,20 @@ fn merged(before: Option<&ComparedEvent>, event: &ComparedEvent) -> Vec<Merged> 
     rows
 }
 
+/// What was left behind at the end; nothing when nothing was.
+pub(crate) fn left_behind(of: &Comparison) -> String {
+    let rows = |list: &[(String, u32)]| -> Vec<Row> {
+        let row = |(kind, count): &(String, u32)| Row {
+            kind: kind.clone(),
+            name: String::new(),
+            text: count.to_string(),
+        };
+        list.iter().map(row).collect()
+    };
+    let rows = merge(rows(&of.left_behind.0), rows(&of.left_behind.1));
+    if rows.is_empty() { String::new() } else { layout(of, "left behind", &rows) }
+}
+
 /// The thread that makes the call of an event's line, whose own call the outcome tells.
 fn caller(text: &str) -> Option<&str> {
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -265,6 +279,7 @@ pub(crate) mod tests {
             title: "A title.".to_owned(),
             reason: None,
             events,
+            left_behind: (Vec::new(), Vec::new()),
         }
     }
 
@@ -393,6 +408,23 @@ h = main NtOpenProcess process=app
   nt       handle        app:h  open
 ";
         assert_eq!(comparison(events).event_text(1), expected);
+    }
+
+    #[test]
+    fn what_was_left_behind_stands_at_the_end_and_is_compared() {
+        let mut comparison = comparison(vec![both(1, "process app", Outcome::Done, app(&[]))]);
+        let apc = ("pool TAPC".to_owned(), 1);
+        comparison.left_behind = (vec![apc.clone()], vec![apc.clone()]);
+        assert!(comparison.agrees());
+        assert_eq!(comparison.text(), "process app\n  process   app  alive\nleft behind\n  pool TAPC  1\n");
+        comparison.left_behind.0 = vec![("kernel stack".to_owned(), 2)];
+        let expected = "left behind\n  nt       kernel stack  2\n  reactos  pool TAPC     1\n";
+        assert!(comparison.text().ends_with(expected), "{}", comparison.text());
+        let first = comparison.first_difference().unwrap();
+        assert_eq!(
+            (first.what.as_str(), first.left.as_str(), first.right.as_str()),
+            ("left behind kernel stack", "2", "none")
+        );
     }
 
     #[test]

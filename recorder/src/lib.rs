@@ -13,15 +13,17 @@ pub mod case;
 mod codec;
 mod drive;
 pub mod kernels;
+mod left;
 mod pack;
 pub mod recording;
 pub mod verbs;
 
 pub use case::{Case, CaseError, Line};
 pub use drive::{
-    Player, RecordError, Replay, Replayed, Run, SeekError, Step, WriteError, apply, drive, record,
+    Driven, Player, RecordError, Replay, Replayed, Run, SeekError, Step, WriteError, apply, drive, record,
     record_in_detail, record_into, symbol,
 };
+pub use left::left_behind;
 pub use recording::{
     Archive, EventRecord, Header, Input, Loaded, ReadError, Recording, Torn, TraceStep, Went, Writer,
 };

@@ -1,6 +1,6 @@
 //! Two kernels, one case: what each made of it, side by side.
 
-use contract::Kernel;
+use contract::{Kernel, Outcome, View};
 use golden::{ComparedEvent, Comparison, Side};
 use recorder::{Case, CaseError, EventRecord, RecordError, Recording};
 
@@ -51,6 +51,34 @@ pub fn compare(
     Ok(Compared { comparison, left, right })
 }
 
+/// Runs a case on two kernels and compares what came of it, without recordings.
+///
+/// # Errors
+/// [`RecordError`]: one of them could not run it.
+pub fn outcomes(
+    case: &Case,
+    left: &'static dyn Kernel,
+    right: &'static dyn Kernel,
+) -> Result<Comparison, RecordError> {
+    let (ours, theirs) = (recorder::drive(case, left)?, recorder::drive(case, right)?);
+    let side = |(outcome, view): (Outcome, View)| Side { outcome, view };
+    let both = case.lines.iter().zip(ours.events.into_iter().zip(theirs.events));
+    let compared = both.map(|(line, (ours, theirs))| ComparedEvent {
+        line: line.number,
+        text: line.text.clone(),
+        left: side(ours),
+        right: side(theirs),
+    });
+    Ok(Comparison {
+        left: left.name().to_owned(),
+        right: right.name().to_owned(),
+        title: case.title.clone(),
+        reason: case.differs.clone(),
+        events: compared.collect(),
+        left_behind: (ours.left_behind, theirs.left_behind),
+    })
+}
+
 /// Compares two recordings of one case, as far as both reach.
 ///
 /// # Errors
@@ -81,5 +109,13 @@ fn comparison(case: &Case, left: &Recording, right: &Recording) -> Comparison {
         title: case.title.clone(),
         reason: case.differs.clone(),
         events: compared.collect(),
+        left_behind: (left_behind(left), left_behind(right)),
     }
+}
+
+/// What a recorded run left behind. Of a kernel that there is none of any more, nothing is known.
+pub fn left_behind(recording: &Recording) -> Vec<(String, u32)> {
+    let kernel = recorder::kernels::by_name(&recording.header.kernel);
+    let Some((kernel, end)) = kernel.zip(recording.events.last()) else { return Vec::new() };
+    recorder::left_behind(kernel, &recording.boot.machine, &end.machine, &end.named)
 }

@@ -133,6 +133,7 @@ mod tests {
             right: "reactos".to_owned(),
             title: "A title.".to_owned(),
             reason: Some("A reason.".to_owned()),
+            left_behind: Default::default(),
             events: vec![ComparedEvent {
                 line: 7,
                 text: "main NtResumeThread thread=t".to_owned(),

@@ -4,7 +4,7 @@
 //! has one and agrees. A reason speaks of the case's own pair of kernels; with any other pair a
 //! difference is a surprise, and goldens say nothing.
 
-use golden::{Comparison, accepted};
+use golden::{Comparison, Difference, accepted};
 use recorder::Case;
 use std::path::Path;
 
@@ -63,7 +63,7 @@ fn unwritten(case: &Case, comparison: &Comparison, reason: Option<&str>, own: bo
             Some(Surprise {
                 line: first.line,
                 what: format!("{}: {left} {}, {right} {}", first.what, first.left, first.right),
-                more: format!("{}{advice}", comparison.event_text(first.event)),
+                more: format!("{}{advice}", told(comparison, &first)),
             })
         }
         (None, Some(reason)) => {
@@ -76,6 +76,14 @@ fn unwritten(case: &Case, comparison: &Comparison, reason: Option<&str>, own: bo
             })
         }
         _ => None,
+    }
+}
+
+/// What both kernels show where they differ: an event, or what they left behind.
+fn told(comparison: &Comparison, first: &Difference) -> String {
+    match first.what.starts_with("left behind ") {
+        true => comparison.left_text(),
+        false => comparison.event_text(first.event),
     }
 }
 
@@ -146,6 +154,7 @@ mod tests {
             right: "reactos".to_owned(),
             title: case.title.clone(),
             reason: case.differs.clone(),
+            left_behind: Default::default(),
             events: vec![
                 event(&lines[0], done.clone(), done.clone()),
                 event(&lines[1], done.clone(), done),

@@ -8,6 +8,8 @@
 //! - [`explain`] shows what lies behind: call traces side by side, fields by name, stacks with every
 //!   slot named.
 //! - [`gdb`] lets the debugger gdb go forwards and backwards through a recording.
+//! - [`minimize()`] makes a script smaller that still shows the same difference.
+//! - [`report`] writes a run as a static site.
 //! - [`cli`] is the program. Everything it says goes through one type, and ends in one of three
 //!   statuses: 0 as written, 1 something unexpected, 2 bad usage or input.
 
@@ -21,8 +23,11 @@ pub mod formats;
 pub mod gdb;
 pub mod json;
 pub mod judge;
+pub mod minimize;
+pub mod report;
 pub mod verify;
 
-pub use compare::{Compared, PairError, compare, pair};
+pub use compare::{Compared, PairError, compare, outcomes, pair};
 pub use judge::{Surprise, Verdict, judge};
+pub use minimize::{MinimizeError, Minimized, minimize};
 pub use verify::{Deviation, Verified, verify, verify_all};

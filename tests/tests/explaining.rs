@@ -83,6 +83,7 @@ fn show_stands_anywhere_and_finds_anything_by_name() {
                 "after event 7 of 7",
                 "\nview\n",
                 "\nin use, against the booted machine\n",
+                "\nleft behind\n  nothing\n",
                 "\nregisters: ",
                 "\ncode",
             ],

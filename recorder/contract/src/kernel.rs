@@ -127,6 +127,27 @@ impl PoolFault {
     pub const SIZE: u32 = 16;
 }
 
+/// A block of the pool that is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The linear address of its first byte, header included.
+    pub at: Va,
+    /// Bytes, header included.
+    pub size: u32,
+    /// Its tag, as its four characters lie in memory.
+    pub tag: u32,
+}
+
+/// A kernel's pool, and the memory from which everything else is found: its variables. For telling which
+/// blocks nothing leads to any more; the stacks of threads are known from [`ThreadStatus`].
+#[derive(Clone, Debug, Default)]
+pub struct Heap {
+    /// The blocks in use, by address.
+    pub blocks: Vec<Block>,
+    /// Linear addresses and bytes of the kernel's variables.
+    pub roots: Vec<(Va, u32)>,
+}
+
 /// Why a machine could not be booted: a fault of Tandem's, not of a case.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
@@ -208,6 +229,11 @@ pub trait Kernel: Send + Sync {
     /// trap frames, the switch frame, an APC's frame. For drawing the stack; what is not known is left out.
     fn frames(&self, _m: &Machine, _thread: &ThreadStatus) -> Vec<(Va, &'static str)> {
         Vec::new()
+    }
+
+    /// The pool and what leads to it. Without it, nothing is known of blocks that are left behind.
+    fn heap(&self, _m: &Machine) -> Heap {
+        Heap::default()
     }
 
     /// Blocks, references, handles and stacks in use, by kind, in a fixed order: private detail, shown

@@ -15,7 +15,8 @@ mod view;
 
 pub use image::{FlagNames, Gate, Image, LayoutInfo};
 pub use kernel::{
-    Activity, BootError, Kernel, ObjectId, ObjectKind, Owner, PoolFault, Resume, Scene, ThreadStatus,
+    Activity, Block, BootError, Heap, Kernel, ObjectId, ObjectKind, Owner, PoolFault, Resume, Scene,
+    ThreadStatus,
 };
 pub use outcome::Outcome;
 pub use routine::{Flow, Frame};

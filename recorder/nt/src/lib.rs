@@ -170,6 +170,10 @@ impl Kernel for Nt {
         view::frames(m, thread)
     }
 
+    fn heap(&self, m: &Machine) -> contract::Heap {
+        view::heap(m)
+    }
+
     fn inventory(&self, m: &Machine) -> Vec<(String, u32)> {
         view::inventory(m)
     }

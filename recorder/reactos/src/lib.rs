@@ -189,6 +189,10 @@ impl Kernel for ReactOs {
         view::frames::all(m, thread)
     }
 
+    fn heap(&self, m: &Machine) -> contract::Heap {
+        view::inventory::heap(m)
+    }
+
     fn inventory(&self, m: &Machine) -> Vec<(String, u32)> {
         view::inventory::all(m)
     }

@@ -29,4 +29,4 @@ pub use look::symbol;
 pub use motor::apply;
 pub use player::{Player, SeekError};
 pub use replay::{Replay, Replayed, Step};
-pub use run::{Run, drive, record, record_in_detail, record_into};
+pub use run::{Driven, Run, drive, record, record_in_detail, record_into};

@@ -96,13 +96,23 @@ pub fn record_in_detail(case: &Case, kernel: &'static dyn Kernel) -> Result<Reco
 ///
 /// # Errors
 /// [`RecordError`].
-pub fn drive(case: &Case, kernel: &'static dyn Kernel) -> Result<Vec<(Outcome, View)>, RecordError> {
+pub fn drive(case: &Case, kernel: &'static dyn Kernel) -> Result<Driven, RecordError> {
     let mut run = Run::start_with(case, kernel, Detail::Nothing)?;
-    let mut seen = Vec::new();
+    let mut events = Vec::new();
     while let Some((_, outcome)) = run.next_line()? {
-        seen.push((outcome, run.view()));
+        events.push((outcome, run.view()));
     }
-    Ok(seen)
+    let left_behind = crate::left_behind(kernel, &run.boot.machine, &run.motor.m, &run.motor.named);
+    Ok(Driven { events, left_behind })
+}
+
+/// What could be told apart of a run.
+#[derive(Clone, Debug)]
+pub struct Driven {
+    /// Each event's outcome, and the view after it.
+    pub events: Vec<(Outcome, View)>,
+    /// What was left behind at the end ([`crate::left_behind`]).
+    pub left_behind: Vec<(String, u32)>,
 }
 
 /// Runs a case on a kernel and writes its recording as it goes: whoever is killed meanwhile leaves the

@@ -5,6 +5,7 @@ mod diff;
 mod explain;
 mod gdb;
 mod messages;
+mod minimize;
 mod new;
 mod record;
 mod replay;
@@ -79,6 +80,8 @@ enum Command {
     /// reverse-stepi, continue and reverse-continue; `monitor where` tells the event. A native routine
     /// is one instruction. Nothing can be written: what is debugged has happened.
     Gdb(GdbOptions),
+    /// Makes a script smaller that still shows the same difference, and tells what it left out
+    Minimize(MinimizeOptions),
     /// Writes the skeleton of a case into the corpus
     New {
         /// The case's topic and name: termination/null_handle_ends_the_others
@@ -108,6 +111,9 @@ struct RunOptions {
     /// How the outcome is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// Also writes a report for browsers into this folder: new, empty, or an earlier report's
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -164,6 +170,25 @@ struct ExplainOptions {
     /// differences that do not follow from them
     #[arg(long)]
     resync: bool,
+}
+
+#[derive(Args)]
+struct MinimizeOptions {
+    /// The script: a case
+    script: PathBuf,
+    /// Keeps the first difference as it is: the same verb, the same facts, the same values. Without it, some
+    /// difference is kept
+    #[arg(long)]
+    same: bool,
+    /// The first kernel, instead of the case's
+    #[arg(long, value_name = "KERNEL", value_parser = kernel_names())]
+    left: Option<String>,
+    /// The second kernel, instead of the case's
+    #[arg(long, value_name = "KERNEL", value_parser = kernel_names())]
+    right: Option<String>,
+    /// A new file for the smaller script, which else is the output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -272,6 +297,7 @@ fn with(here: &Path, args: Vec<OsString>, mut messages: Messages) -> u8 {
         Command::Replay { file, kernel } => replay::run(&here.join(file), kernel.as_deref(), &mut messages),
         Command::Diff { left, right } => diff::run(&here.join(left), &here.join(right), &mut messages),
         Command::Explain(options) => explain::run(here, &options, &mut messages),
+        Command::Minimize(options) => minimize::run(here, &options, &mut messages),
         Command::Show(options) => show::run(here, &options, &mut messages),
         Command::Who(options) => who::run(here, &options, &mut messages),
         Command::Trace(options) => trace::run(here, &options, &mut messages),

@@ -92,7 +92,9 @@ pub(super) fn run(here: &Path, options: &ShowOptions, messages: &mut Messages) -
         return Ok(FINE);
     }
     text.push_str(&facts(&view));
-    text.push_str(&left_behind(&kernel.inventory(&recording.boot.machine), &kernel.inventory(m)));
+    let boot = &recording.boot.machine;
+    text.push_str(&in_use(&kernel.inventory(boot), &kernel.inventory(m)));
+    text.push_str(&left(&recorder::left_behind(kernel, boot, m, &event.named)));
     text.push_str(&changed(&fields::differing(kernel, &event.named, &before, m)));
     text.push_str(&registers(kernel, m, &event.named));
     text.push_str(&around(kernel, m));
@@ -171,8 +173,15 @@ fn pictures(kernel: &'static dyn Kernel, names: &Names, m: &Machine, name: &str)
     Ok(text)
 }
 
+/// What is in use and belongs to nothing that lives.
+fn left(kinds: &[(String, u32)]) -> String {
+    let lines: String = kinds.iter().map(|(kind, count)| format!("  {kind}  {count}\n")).collect();
+    let lines = if lines.is_empty() { "  nothing\n".to_owned() } else { lines };
+    format!("\nleft behind\n{lines}")
+}
+
 /// What is in use more than after booting, or less.
-fn left_behind(boot: &[(String, u32)], now: &[(String, u32)]) -> String {
+fn in_use(boot: &[(String, u32)], now: &[(String, u32)]) -> String {
     let count = |list: &[(String, u32)], kind: &str| {
         list.iter().find(|(known, _)| known == kind).map_or(0, |(_, count)| *count)
     };

@@ -80,12 +80,35 @@ pub fn smallest(event: &ComparedEvent, facts: Vec<Differing>) -> Vec<Differing> 
     facts.into_iter().filter(|fact| !implied(fact)).collect()
 }
 
-/// The first event with differing facts, and the smallest set of them; none when all agree.
+/// The first event with differing facts, and the smallest set of them; what was left behind counts with
+/// the last event. None when all agree.
 pub fn first(comparison: &Comparison) -> Option<Parting> {
-    comparison.events.iter().enumerate().find_map(|(index, event)| {
+    let found = comparison.events.iter().enumerate().find_map(|(index, event)| {
         let facts = all(event);
         (!facts.is_empty()).then(|| Parting { event: index + 1, facts: smallest(event, facts) })
-    })
+    });
+    found.or_else(|| left_behind(comparison))
+}
+
+/// What only one kernel left behind, or both in different numbers.
+fn left_behind(comparison: &Comparison) -> Option<Parting> {
+    let (ours, theirs) = &comparison.left_behind;
+    let count = |list: &[(String, u32)], kind: &str| {
+        let found = list.iter().find(|(known, _)| known == kind);
+        found.map_or_else(|| "none".to_owned(), |(_, count)| count.to_string())
+    };
+    let only = theirs.iter().filter(|(kind, _)| !ours.iter().any(|(known, _)| known == kind));
+    let differing = |(kind, _): &(String, u32)| {
+        let (left, right) = (count(ours, kind), count(theirs, kind));
+        (left != right).then(|| Differing {
+            subject: "left behind".to_owned(),
+            property: kind.clone(),
+            left,
+            right,
+        })
+    };
+    let facts: Vec<Differing> = ours.iter().chain(only).filter_map(differing).collect();
+    (!facts.is_empty()).then_some(Parting { event: comparison.events.len(), facts })
 }
 
 /// The differences that do not follow from earlier ones, in order: facts that differ are set aside by
@@ -125,6 +148,7 @@ pub fn independent(comparison: &Comparison) -> (Vec<Parting>, Vec<Parting>) {
             following.push(parting(old));
         }
     }
+    partings.extend(left_behind(comparison));
     (partings, following)
 }
 
@@ -161,6 +185,7 @@ mod tests {
             right: "reactos".to_owned(),
             title: "A title.".to_owned(),
             reason: None,
+            left_behind: Default::default(),
             events: events.into_iter().enumerate().map(event).collect(),
         }
     }

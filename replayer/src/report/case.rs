@@ -6,7 +6,7 @@ use crate::explain::{FieldChange, Names, Row, Story, calls, facts, fields, rows,
 use crate::formats::Entry;
 use crate::judge::Verdict;
 use contract::Kernel;
-use golden::{By, Told};
+use golden::{By, LeftBehind, Told};
 use maud::{Markup, html};
 use recorder::Recording;
 
@@ -80,6 +80,7 @@ pub fn page(
                     (details(&lanes, index))
                 }
             }
+            (left_behind(&comparison.left_behind, &lanes))
         }
     };
     document(&format!("{} - Tandem", entry.name), up, &body)
@@ -107,6 +108,28 @@ fn told(rows: &[Told], lanes: &[Lane; 2]) -> Markup {
                         ul {
                             @for row in of(by) { li { (cell(row)) } }
                             @if of(by).next().is_none() { li .nothing { "nothing" } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What was still there at the end and belonged to nothing that lives.
+fn left_behind((left, right): &(LeftBehind, LeftBehind), lanes: &[Lane; 2]) -> Markup {
+    html! {
+        @if !left.is_empty() || !right.is_empty() {
+            section .event .follows[left == right] {
+                h2 { span .line { "end" } code { "left behind" } }
+                div .sides {
+                    @for (lane, list) in lanes.iter().zip([left, right]) {
+                        div .side {
+                            p .lane { (lane.name) }
+                            ul {
+                                @for (kind, count) in list { li { span .kind { (kind) } " " b { (count) } } }
+                                @if list.is_empty() { li .nothing { "nothing" } }
+                            }
                         }
                     }
                 }
@@ -222,8 +245,7 @@ fn details(lanes: &[Lane; 2], index: usize) -> Markup {
 impl Lane<'_> {
     /// What the kernel did in an event (counted from 1) that no program could tell.
     fn private(&self, number: usize) -> (Vec<Row>, Vec<FieldChange>) {
-        let (Some(before), Some(event)) =
-            (self.recording.event(number - 1), self.recording.event(number))
+        let (Some(before), Some(event)) = (self.recording.event(number - 1), self.recording.event(number))
         else {
             return (Vec::new(), Vec::new());
         };

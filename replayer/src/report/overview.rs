@@ -9,7 +9,9 @@ pub fn page(cases: &[Listed], rules: &Rules) -> String {
     let mut topics: Vec<&str> = cases.iter().map(|case| case.entry.parts().0).collect();
     topics.sort_unstable();
     topics.dedup();
-    let of = |topic: &'static str| -> usize { counts(cases).iter().find(|(name, _)| *name == topic).map_or(0, |c| c.1) };
+    let of = |topic: &'static str| -> usize {
+        counts(cases).iter().find(|(name, _)| *name == topic).map_or(0, |c| c.1)
+    };
     let total = cases.len();
     let body = html! {
         header .top {

@@ -2,12 +2,12 @@
 
 use super::processes;
 use crate::ex::pool;
-use crate::global::DATA;
+use crate::global::{DATA, KernelData};
 use crate::ke::timer;
 use crate::layout::*;
 use crate::mm::frames;
 use crate::ob;
-use contract::ObjectId;
+use contract::{Block, Heap, ObjectId};
 use guest::{Peek, Pointer, Read, walk};
 use machine::Machine;
 use std::collections::BTreeMap;
@@ -53,4 +53,17 @@ pub(crate) fn inventory(m: &Machine) -> Vec<(String, u32)> {
         found.push((format!("references to {id}"), peek.get(header.pointer_count()).unwrap_or(0)));
     }
     found
+}
+
+/// The pool's blocks in use, and the kernel's variables.
+pub(crate) fn heap(m: &Machine) -> Heap {
+    let mut peek = Peek::new(m);
+    let mut blocks = Vec::new();
+    for header in pool::blocks(&mut peek).unwrap_or_default() {
+        if peek.get(header.state()) == Ok(pool::IN_USE) {
+            let size = PoolHeader::EXTENT + peek.get(header.size()).unwrap_or(0);
+            blocks.push(Block { at: header.va(), size, tag: peek.get(header.tag()).unwrap_or(0) });
+        }
+    }
+    Heap { blocks, roots: vec![(DATA.va(), KernelData::EXTENT), (PCR.va(), KPcr::EXTENT)] }
 }

@@ -5,7 +5,7 @@ mod inventory;
 mod threads;
 
 pub(crate) use frames::frames;
-pub(crate) use inventory::{inventory, structures};
+pub(crate) use inventory::{heap, inventory, structures};
 pub(crate) use threads::{current, threads};
 
 use crate::global::DATA;

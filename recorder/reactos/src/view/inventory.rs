@@ -1,6 +1,7 @@
 //! What is in use, for showing what a path leaves behind.
 
 use crate::{ex::pool, layout::*, ob};
+use contract::{Block, Heap};
 use guest::{Peek, Pointer, Read};
 use machine::Machine;
 use std::collections::BTreeMap;
@@ -74,4 +75,17 @@ fn name(m: &Machine, process: EProcess) -> String {
     let raw = p.get(process.image_file_name()).unwrap_or([0; 16]);
     let text: String = raw.iter().take_while(|byte| **byte != 0).map(|byte| char::from(*byte)).collect();
     format!("{text} ({})", p.get(process.unique_process_id()).unwrap_or(0))
+}
+
+/// [`contract::Kernel::heap`].
+pub(crate) fn heap(m: &Machine) -> Heap {
+    let mut p = Peek::new(m);
+    let mut blocks = Vec::new();
+    for header in pool::blocks(&mut p).unwrap_or_default() {
+        if p.get(header.allocated()) == Ok(1) {
+            let size = PoolHeader::EXTENT + p.get(header.size()).unwrap_or(0);
+            blocks.push(Block { at: header.0, size, tag: p.get(header.tag()).unwrap_or(0) });
+        }
+    }
+    Heap { blocks, roots: vec![(G.0, Globals::EXTENT), (PCR.0, Kpcr::EXTENT)] }
 }
