@@ -37,7 +37,7 @@ pub fn page(
         Lane { name: &comparison.right, recording: &compared.right, kernel: kernels[1] },
     ];
     let first = facts::first(comparison);
-    let parting = first.as_ref().map(|parting| parting.event);
+    let parting = first.as_ref().map(|parting| parting.event - 1);
     let (label, class) = chip(&entry.verdict);
     let body = html! {
         header .top {
@@ -71,9 +71,11 @@ pub fn page(
                 section .event .first[here] .follows[follows] id=[here.then_some("first")] {
                     h2 {
                         span .line { (event.line) }
-                        code { (event.text) }
-                        @if here { span .mark { "the first difference" } }
-                        @if follows { span .mark .quiet { "follows from it" } }
+                        span {
+                            code { (event.text) }
+                            @if here { " " span .mark { "the first difference" } }
+                            @if follows { " " span .mark .quiet { "follows from it" } }
+                        }
                     }
                     (told(&comparison.event_rows(index), &lanes))
                     @if here { (parted(&lanes, index)) }
