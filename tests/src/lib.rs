@@ -1,5 +1,7 @@
 //! What the tests of the whole system need in common: where things lie, and the program.
 
+pub mod script;
+
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
