@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("recorder", &["contract", "guest", "machine", "nt", "reactos"]),
     ("golden", &["contract"]),
     ("replayer", &["contract", "golden", "guest", "machine", "recorder"]),
+    ("oracle", &["contract", "machine", "recorder"]),
     ("tests", &["contract", "golden", "guest", "machine", "nt", "reactos", "recorder", "replayer"]),
 ];
 
@@ -49,6 +50,7 @@ const CONFINED: &[(&str, &[&str])] = &[
             "recorder/machine/src/lower",
             "recorder/machine/src/listing.rs",
             "recorder/machine/src/image.rs",
+            "tests/oracle/src",
         ],
     ),
 ];

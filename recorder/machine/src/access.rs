@@ -68,22 +68,30 @@ impl Machine {
             return Err(if seg == Seg::Ss { Trap::Stack(0) } else { Trap::General(0) });
         };
         let user = self.cpu.cpl() == 3;
+        if user && self.cpu.flag(flags::AC) {
+            // Before paging: the real processor says so of an absent page.
+            self.check_alignment(at, len)?;
+        }
         let span = self.span(at, len, access, user)?;
-        if self.cpu.dr[7] & 0xFF != 0 || (user && self.cpu.flag(flags::AC)) {
-            self.observe(at, len, access, user)?;
+        if self.cpu.dr[7] & 0xFF != 0 {
+            self.watch(at, len, access);
         }
         Ok(span)
     }
 
-    /// Alignment checks and data breakpoints, which are seldom on.
+    /// The alignment check, which is seldom on.
     #[cold]
-    fn observe(&mut self, at: Va, len: u32, access: Access, user: bool) -> Result<(), Trap> {
-        let checked = user && self.cpu.flag(flags::AC) && self.cpu.cr0 & control::AM != 0;
-        if checked && len.is_power_of_two() && len <= 8 && at.0 & (len - 1) != 0 {
-            return Err(Trap::Alignment);
-        }
-        self.watch(at, len, access);
-        Ok(())
+    fn check_alignment(&self, at: Va, len: u32) -> Result<(), Trap> {
+        // Far pointers and 80-bit numbers count by their larger part, x87 images by their words.
+        let unit = match len {
+            10 => 8,
+            6 | 28 | 108 => 4,
+            14 | 94 => 2,
+            1..=8 if len.is_power_of_two() => len,
+            _ => 1,
+        };
+        let checked = self.cpu.cr0 & control::AM != 0;
+        if checked && at.0 & (unit - 1) != 0 { Err(Trap::Alignment) } else { Ok(()) }
     }
 
     #[inline(always)]

@@ -151,7 +151,7 @@ impl Machine {
             Op::ReadMsr => self.read_msr()?,
             Op::WriteMsr => self.write_msr()?,
 
-            Op::Fpu(op) => self.fpu(op)?,
+            Op::Fpu(op, opcode) => self.fpu(op, *opcode)?,
 
             Op::Undefined => return Err(Trap::Undefined.into()),
             Op::TooLong => return Err(Trap::General(0).into()),

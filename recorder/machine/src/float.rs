@@ -1,9 +1,19 @@
-//! Conversions between the x87's 80-bit numbers, the shorter formats, and integers.
+//! The x87's 80-bit numbers: their kinds, the shorter formats, integers and arithmetic.
+//!
+//! Sums, products and quotients come from `rustc_apfloat`, in a wider format and cut off there with a
+//! mark of what was lost ([`arithmetic`]). What no library gives is ours: the control word's precision,
+//! C1, and the answers to exceptions that are not masked ([`round`]).
+
+pub(crate) mod arithmetic;
+pub(crate) mod integer;
+pub(crate) mod remainder;
+pub(crate) mod round;
 
 /// Status-word bits of the exceptions, which are also the control word's masks.
 pub(crate) mod exception {
     pub const INVALID: u16 = 1;
     pub const DENORMAL: u16 = 2;
+    pub const ZERO_DIVIDE: u16 = 4;
     pub const OVERFLOW: u16 = 8;
     pub const UNDERFLOW: u16 = 0x10;
     pub const PRECISION: u16 = 0x20;
@@ -12,7 +22,7 @@ pub(crate) mod exception {
     pub const ROUNDED_UP: u16 = 0x200;
 }
 
-use exception::{DENORMAL, INVALID, OVERFLOW, PRECISION, ROUNDED_UP, UNDERFLOW};
+pub(crate) use round::narrow;
 
 /// An 80-bit number, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,12 +62,54 @@ impl Extended {
         raw
     }
 
-    fn is_nan(self) -> bool {
+    pub fn is_zero(self) -> bool {
+        self.exponent == 0 && self.mantissa == 0
+    }
+
+    pub fn is_infinite(self) -> bool {
+        self.exponent == 0x7FFF && self.mantissa == INTEGER
+    }
+
+    /// Smaller than the smallest normal number. With its integer bit set, which the processor never
+    /// leaves so, it is as large as one, and still counts.
+    pub fn is_denormal(self) -> bool {
+        self.exponent == 0 && self.mantissa != 0
+    }
+
+    pub fn is_signalling(self) -> bool {
+        self.is_nan() && self.mantissa & QUIET == 0
+    }
+
+    /// A NaN made quiet; another number as it is.
+    pub fn quieted(self) -> Extended {
+        Extended { mantissa: self.mantissa | if self.is_nan() { QUIET } else { 0 }, ..self }
+    }
+
+    pub fn infinity(negative: bool) -> Extended {
+        Extended { negative, exponent: 0x7FFF, mantissa: INTEGER }
+    }
+
+    pub fn zero(negative: bool) -> Extended {
+        Extended { negative, ..Extended::ZERO }
+    }
+
+    pub fn negated(self) -> Extended {
+        Extended { negative: !self.negative, ..self }
+    }
+
+    /// The exponent and mantissa of a finite number that is not zero, with the integer bit set and the
+    /// exponent as low as that takes.
+    fn normalised(self) -> (i32, u64) {
+        let zeros = self.mantissa.leading_zeros();
+        (i32::from(self.exponent.max(1)) - zeros as i32, self.mantissa << zeros)
+    }
+
+    pub fn is_nan(self) -> bool {
         self.exponent == 0x7FFF && self.mantissa & INTEGER != 0 && self.mantissa & !INTEGER != 0
     }
 
     /// A form that no processor since the 387 makes, and all of them refuse.
-    fn is_unsupported(self) -> bool {
+    pub fn is_unsupported(self) -> bool {
         self.exponent != 0 && self.mantissa & INTEGER == 0
     }
 
@@ -93,116 +145,31 @@ impl Format {
     }
 }
 
-/// Widens a number. Also gives the exceptions, which the caller masks or raises.
-pub(crate) fn widen(format: Format, raw: u64) -> (Extended, u16) {
+/// Widens a number, and says whether it was denormal in its format. A signalling NaN stays one.
+pub(crate) fn widen(format: Format, raw: u64) -> (Extended, bool) {
     let fraction = raw & ((1 << format.fraction) - 1);
     let exponent = raw >> format.fraction & format.top_exponent();
     let negative = raw >> (format.fraction + format.exponent) & 1 != 0;
     let shifted = fraction << (63 - format.fraction);
     if exponent == format.top_exponent() {
-        let signalling = fraction != 0 && shifted & QUIET == 0;
-        let quieted = if signalling { QUIET } else { 0 };
-        let number = Extended { negative, exponent: 0x7FFF, mantissa: INTEGER | shifted | quieted };
-        return (number, if signalling { INVALID } else { 0 });
+        return (Extended { negative, exponent: 0x7FFF, mantissa: INTEGER | shifted }, false);
     }
     if exponent == 0 && fraction == 0 {
-        return (Extended { negative, ..Extended::ZERO }, 0);
+        return (Extended::zero(negative), false);
     }
     let rebias = BIAS - format.bias();
     if exponent == 0 {
         let zeros = shifted.leading_zeros();
         let exponent = (rebias + 1 - zeros as i32) as u16;
-        return (Extended { negative, exponent, mantissa: shifted << zeros }, DENORMAL);
+        return (Extended { negative, exponent, mantissa: shifted << zeros }, true);
     }
-    (Extended { negative, exponent: (exponent as i32 + rebias) as u16, mantissa: INTEGER | shifted }, 0)
-}
-
-/// Rounds `value / 2^drop` to an integer by the control word's RC. Gives also whether it was inexact
-/// and whether it was rounded up.
-fn round(value: u64, drop: u32, negative: bool, control: u16) -> (u64, bool, bool) {
-    let wide = u128::from(value);
-    let drop = drop.min(100);
-    let (kept, rest) = (wide >> drop, wide & ((1 << drop) - 1));
-    let half = if drop == 0 { 0 } else { 1u128 << (drop - 1) };
-    let up = rest != 0
-        && match control >> 10 & 3 {
-            0 => rest > half || (rest == half && kept & 1 != 0),
-            1 => negative,
-            2 => !negative,
-            _ => false,
-        };
-    (kept as u64 + u64::from(up), rest != 0, up)
-}
-
-/// Narrows a number, rounding by the control word. Gives also the exceptions and C1.
-pub(crate) fn narrow(format: Format, number: Extended, control: u16) -> (u64, u16) {
-    let sign = u64::from(number.negative) << (format.fraction + format.exponent);
-    let top = format.top_exponent() << format.fraction;
-    if number.is_unsupported() {
-        return (narrow(format, Extended::INDEFINITE, control).0, INVALID);
-    }
-    if number.is_nan() {
-        let signalling = number.mantissa & QUIET == 0;
-        let fraction = (number.mantissa | QUIET) << 1 >> (64 - format.fraction);
-        return (sign | top | fraction, if signalling { INVALID } else { 0 });
-    }
-    if number.exponent == 0x7FFF {
-        return (sign | top, 0);
-    }
-    if number.mantissa == 0 {
-        return (sign, 0);
-    }
-    let exponent = i32::from(number.exponent.max(1)) - BIAS + format.bias();
-    let normal = 63 - format.fraction;
-    let (rounded, inexact, up) = round(number.mantissa, normal, number.negative, control);
-    let carried = rounded >> (format.fraction + 1) != 0;
-    let up_flag = |up: bool| if up { ROUNDED_UP } else { 0 };
-    if exponent + i32::from(carried) >= format.top_exponent() as i32 {
-        let to_infinity = match control >> 10 & 3 {
-            0 => true,
-            1 => number.negative,
-            2 => !number.negative,
-            _ => false,
-        };
-        let largest = top - 1;
-        let result = sign | if to_infinity { top } else { largest };
-        return (result, OVERFLOW | PRECISION | up_flag(to_infinity));
-    }
-    if exponent + i32::from(carried) >= 1 {
-        let precision = if inexact { PRECISION | up_flag(up) } else { 0 };
-        // Adding lets a carry out of the fraction step the exponent.
-        let magnitude = ((exponent as u64) << format.fraction) + (rounded - (1 << format.fraction));
-        return (sign | magnitude, precision);
-    }
-    let extra = (1 - exponent) as u32;
-    let (rounded, inexact, up) = round(number.mantissa, normal + extra, number.negative, control);
-    let unmasked = control & UNDERFLOW == 0;
-    let tiny = if inexact || unmasked { UNDERFLOW } else { 0 };
-    (sign | rounded, tiny | if inexact { PRECISION | up_flag(up) } else { 0 })
-}
-
-/// Rounds a number to a signed integer of `bits` bits; what does not fit gives the most negative one.
-pub(crate) fn to_integer(number: Extended, bits: u32, control: u16) -> (i64, u16) {
-    let indefinite = (i64::MIN >> (64 - bits), INVALID);
-    if number.mantissa == 0 && number.exponent == 0 {
-        return (0, 0);
-    }
-    let exponent = i32::from(number.exponent.max(1)) - BIAS;
-    if exponent > 63 || number.is_unsupported() {
-        return indefinite;
-    }
-    let (rounded, inexact, up) = round(number.mantissa, (63 - exponent) as u32, number.negative, control);
-    let limit = (1u64 << (bits - 1)) - u64::from(!number.negative);
-    if rounded > limit {
-        return indefinite;
-    }
-    let value = if number.negative { (rounded as i64).wrapping_neg() } else { rounded as i64 };
-    let precision = if inexact { PRECISION } else { 0 } | if up { ROUNDED_UP } else { 0 };
-    (value, precision)
+    (Extended { negative, exponent: (exponent as i32 + rebias) as u16, mantissa: INTEGER | shifted }, false)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::exception::{INVALID, PRECISION, ROUNDED_UP};
+    use super::integer::to_integer;
     use super::*;
 
     #[test]

@@ -4,6 +4,7 @@
 //! because a program may well jump over it.
 
 mod flow;
+mod fpu;
 mod operand;
 mod system;
 
@@ -30,7 +31,7 @@ pub(crate) fn lower(bytes: &[u8], wide: bool) -> Option<Lowered> {
     let mut decoder = Decoder::new(bits, bytes, DecoderOptions::NONE);
     let instruction = decoder.decode();
     match decoder.last_error() {
-        DecoderError::None => Some(Lowered { op: op(&instruction), len: instruction.len() as u8 }),
+        DecoderError::None => Some(Lowered { op: op(&instruction, bytes), len: instruction.len() as u8 }),
         DecoderError::NoMoreBytes => None,
         // The decoder takes fifteen bytes at most and calls what wants more invalid. Only prefixes can
         // make an instruction so long, so that one of them can be left out to ask again.
@@ -46,12 +47,12 @@ pub(crate) fn name(mnemonic: u16) -> String {
     Mnemonic::try_from(usize::from(mnemonic)).map_or_else(|_| "?".into(), |known| format!("{known:?}"))
 }
 
-fn op(i: &Instruction) -> Op {
+fn op(i: &Instruction, bytes: &[u8]) -> Op {
     integer(i)
         .or_else(|| flow::stack_or_control(i))
         .or_else(|| flow::string(i))
         .or_else(|| system::system(i))
-        .or_else(|| system::fpu(i).map(Op::Fpu))
+        .or_else(|| fpu::fpu(i).map(|unit| Op::Fpu(unit, fpu::opcode(bytes))))
         .unwrap_or(Op::Undefined)
 }
 
@@ -143,7 +144,12 @@ fn integer(i: &Instruction) -> Option<Op> {
         M::Sahf => Op::Sahf,
         M::Salc => Op::Salc,
         M::Xlatb => Op::Xlat(Address { index: None, ..address(i) }),
-        M::Nop | M::Pause | M::Endbr32 | M::Endbr64 => Op::Nop,
+        M::Reservednop
+            if matches!(i.code(), Code::Reservednop_rm16_r16_0F0D | Code::Reservednop_rm32_r32_0F0D) =>
+        {
+            Op::Undefined
+        }
+        M::Nop | M::Pause | M::Endbr32 | M::Endbr64 | M::Reservednop => Op::Nop,
         M::Prefetch | M::Prefetchw | M::Prefetchnta => Op::Nop,
         M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2 => Op::Nop,
         M::Seto

@@ -215,7 +215,40 @@ pub(crate) enum Float {
     Extended,
 }
 
-/// Instructions of the x87 unit, and those that move its state.
+/// Where an x87 operation's other operand is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum FpuSource {
+    Register(u8),
+    Real(Float, Address),
+    /// An integer of so many bytes.
+    Integer(u8, Address),
+}
+
+/// The x87 operations that share their forms, by their encoding but for the comparisons.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Arithmetic {
+    Add,
+    Multiply,
+    Subtract,
+    SubtractReversed,
+    Divide,
+    DivideReversed,
+}
+
+/// The numbers that have an instruction of their own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Constant {
+    One,
+    Log2Of10,
+    Log2OfE,
+    Pi,
+    Log10Of2,
+    LogEOf2,
+    Zero,
+}
+
+/// Instructions of the x87 unit, and those that move its state. `short`: with an operand size of 16
+/// bits, which makes a smaller image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum FpuOp {
     Wait,
@@ -224,10 +257,22 @@ pub(crate) enum FpuOp {
     StoreControl(Address),
     LoadControl(Address),
     StoreStatus(Place),
-    StoreEnvironment(Address),
-    LoadEnvironment(Address),
-    Save(Address),
-    Restore(Address),
+    StoreEnvironment {
+        to: Address,
+        short: bool,
+    },
+    LoadEnvironment {
+        from: Address,
+        short: bool,
+    },
+    Save {
+        to: Address,
+        short: bool,
+    },
+    Restore {
+        from: Address,
+        short: bool,
+    },
     Load(Float, Address),
     Store {
         float: Float,
@@ -243,20 +288,60 @@ pub(crate) enum FpuOp {
         to: Address,
         pop: bool,
     },
+    LoadDecimal(Address),
+    StoreDecimal(Address),
     LoadRegister(u8),
     StoreRegister {
         to: u8,
         pop: bool,
     },
-    LoadOne,
-    LoadZero,
+    LoadConstant(Constant),
     Exchange(u8),
-    Free(u8),
-    ChangeSign,
-    Absolute,
+    Free {
+        i: u8,
+        pop: bool,
+    },
+    /// FCHS, or FABS.
+    Sign {
+        change: bool,
+    },
     IncrementTop,
     DecrementTop,
     Nop,
+    /// FNENI, FNDISI and FNSETPM, which do nothing since the 387, without waiting.
+    OldNop,
+    /// FSTPNCE.
+    StoreAnything(u8),
+    Arithmetic {
+        kind: Arithmetic,
+        to: u8,
+        source: FpuSource,
+        pop: bool,
+    },
+    /// FCOM, or FUCOM (`quiet`).
+    Compare {
+        source: FpuSource,
+        quiet: bool,
+        pops: u8,
+    },
+    /// FCOMI, or FUCOMI (`quiet`).
+    CompareFlags {
+        i: u8,
+        quiet: bool,
+        pop: bool,
+    },
+    /// FTST.
+    Test,
+    Examine,
+    MoveIf(Condition, u8),
+    Root,
+    RoundToInteger,
+    Scale,
+    Extract,
+    /// FPREM, or FPREM1 (`nearest`).
+    Remainder {
+        nearest: bool,
+    },
     FxSave(Address),
     FxRestore(Address),
     LoadMxcsr(Address),
@@ -390,7 +475,8 @@ pub(crate) enum Op {
     ReadMsr,
     WriteMsr,
 
-    Fpu(FpuOp),
+    /// With the low eleven bits of its opcode.
+    Fpu(FpuOp, u16),
 
     /// Not an instruction: #UD.
     Undefined,

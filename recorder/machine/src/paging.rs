@@ -9,8 +9,12 @@ const USER: u32 = 4;
 const ACCESSED: u32 = 0x20;
 const DIRTY: u32 = 0x40;
 const FRAME: u32 = 0xFFFF_F000;
+/// Of a directory entry: it maps 4 MiB by itself.
+const LARGE: u32 = 0x80;
+const LARGE_FRAME: u32 = 0xFFC0_0000;
 
-/// A translation that was allowed: where it leads, and the entries whose A and D bits it would set.
+/// A translation that was allowed: where it leads, and the entries whose A and D bits it would set. Of a
+/// page of 4 MiB both are the directory's.
 struct Walk {
     to: Pa,
     directory: (Pa, u32),
@@ -35,18 +39,20 @@ impl Machine {
         }
     }
 
-    /// What translations depend on besides the tables: CR3, and the bits of CR0 that paging heeds (in
-    /// bits 1 and 2).
+    /// What translations depend on besides the tables: CR3, and the bits of CR0 and CR4 that paging heeds
+    /// (in bits 1 to 4).
     #[inline]
     pub(crate) fn paging_registers(&self) -> Registers {
-        let heeded = self.cpu.cr0 >> 31 << 1 | (self.cpu.cr0 & control::WP) >> 14;
+        let heeded =
+            self.cpu.cr0 >> 31 << 1 | (self.cpu.cr0 & control::WP) >> 14 | (self.cpu.cr4 & control::PSE) >> 1;
         (self.cpu.cr3, heeded)
     }
 
     fn translate_by_tables(&mut self, at: Va, access: Access, user: bool) -> Result<Pa, Fault> {
         let walk = self.walk(self.cpu.cr3, at, access, user)?;
         let dirty = if access == Access::Write { DIRTY } else { 0 };
-        for ((place, entry), bits) in [(walk.directory, ACCESSED), (walk.table, ACCESSED | dirty)] {
+        let above = if walk.directory.0 == walk.table.0 { ACCESSED | dirty } else { ACCESSED };
+        for ((place, entry), bits) in [(walk.directory, above), (walk.table, ACCESSED | dirty)] {
             if entry & bits != bits {
                 self.memory.write_entry(place, entry | bits);
             }
@@ -75,8 +81,14 @@ impl Machine {
         if upper & PRESENT == 0 {
             return Err(fault(false, Level::Directory));
         }
-        let table = Pa((upper & FRAME) + (at.0 >> 12 & 0x3FF) * 4);
-        let lower = self.memory.read_u32(table);
+        // CR4 has the bit only in processors that know of such pages.
+        let large = upper & LARGE != 0 && self.cpu.cr4 & control::PSE != 0;
+        let (table, lower) = if large {
+            (directory, upper)
+        } else {
+            let table = Pa((upper & FRAME) + (at.0 >> 12 & 0x3FF) * 4);
+            (table, self.memory.read_u32(table))
+        };
         if lower & PRESENT == 0 {
             return Err(fault(false, Level::Table));
         }
@@ -89,7 +101,10 @@ impl Machine {
         if access == Access::Write && protected && rights & WRITABLE == 0 {
             return Err(fault(true, level(WRITABLE)));
         }
-        let to = Pa((lower & FRAME) | at.offset());
+        let to = match large {
+            true => Pa(lower & LARGE_FRAME | at.0 & !LARGE_FRAME),
+            false => Pa(lower & FRAME | at.offset()),
+        };
         Ok(Walk { to, directory: (directory, upper), table: (table, lower) })
     }
 }

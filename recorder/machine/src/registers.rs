@@ -65,8 +65,18 @@ pub mod control {
     pub const WP: u32 = 0x1_0000;
     pub const AM: u32 = 0x4_0000;
     pub const PG: u32 = 0x8000_0000;
+    /// CR4: RDTSC is for ring 0 only.
+    pub const TSD: u32 = 4;
+    /// CR4: debugging extensions, which take away the aliases DR4 and DR5.
+    pub const DE: u32 = 8;
+    /// CR4: pages of 4 MiB.
+    pub const PSE: u32 = 0x10;
+    /// CR4: global pages. A translation that is always up to date has nothing to keep for them.
+    pub const PGE: u32 = 0x80;
     /// CR4: FXSAVE and FXRSTOR are supported by the system.
     pub const OSFXSR: u32 = 0x200;
+    /// CR4: the system knows of SIMD exceptions.
+    pub const OSXMMEXCPT: u32 = 0x400;
 }
 
 /// A segment register: the visible selector and the descriptor that was loaded with it.

@@ -175,7 +175,7 @@ impl Machine {
             Ok(()) => Ok(()),
             Err(exit) => {
                 let trap = self.failed(exit)?;
-                self.deliver(trap)
+                self.raise(trap)
             }
         }
     }
@@ -250,14 +250,14 @@ impl Machine {
         }
         let ring = if target.is_conforming() { cpl } else { target.dpl() };
         let inner = ring < cpl;
-        let cs = self.code_segment(target, ring, 0)?;
+        if !target.is(attribute::PRESENT) {
+            return Err(Trap::NotPresent(code(selector)));
+        }
         let (ss, esp) = match inner {
             true => self.inner_stack(ring)?,
             false => (*self.cpu.seg(Seg::Ss), self.cpu.esp()),
         };
-        if eip > cs.limit {
-            return Err(Trap::General(0));
-        }
+        let cs = self.code_segment(target, ring, eip)?;
         let mut frame = [0; 6];
         let mut len = 0;
         let mut push = |value| {
@@ -300,7 +300,10 @@ impl Machine {
             let raw = u32::from_le_bytes(self.load_system(at)?);
             ((raw >> 16) as u16, raw & 0xFFFF)
         };
-        Ok((self.stack_segment(selector, ring, Trap::InvalidTss)?, esp))
+        let ss = self.stack_segment(selector, ring, Trap::InvalidTss)?;
+        // A 16-bit stack has SP only: the high half of ESP stays what it was.
+        let narrow = ss.attributes & attribute::BIG == 0;
+        Ok((ss, if narrow { self.cpu.esp() & 0xFFFF_0000 | esp & 0xFFFF } else { esp }))
     }
 
     /// Pushes values on a stack as code of ring `ring` would, and gives the new ESP without setting

@@ -1,4 +1,7 @@
-//! The x87 floating-point unit: its state, and the instructions that kernels use to move it.
+//! The x87 floating-point unit: its state, the images in which it is saved, and ([`operate`]) what its
+//! instructions do to it. Transcendental instructions end the run: no kernel here uses one.
+
+pub(crate) mod operate;
 
 use crate::float::Extended;
 use crate::float::exception::{INVALID, ROUNDED_UP, STACK};
@@ -141,8 +144,25 @@ impl Fpu {
         self.status &= 0x7F00;
     }
 
-    /// The environment as FNSTENV stores it in 32-bit protected mode.
-    pub(crate) fn environment(&self) -> [u8; 28] {
+    /// The environment as FNSTENV stores it in protected mode, and its length: 28 bytes, or 14 with an
+    /// operand size of 16 bits.
+    pub(crate) fn environment(&self, short: bool) -> ([u8; 28], usize) {
+        let mut raw = [0; 28];
+        if short {
+            let image = [
+                self.control,
+                self.status,
+                self.tag,
+                self.instruction as u16,
+                self.selector as u16,
+                self.operand as u16,
+                self.operand_selector,
+            ];
+            for (place, value) in raw.chunks_exact_mut(2).zip(image) {
+                place.copy_from_slice(&value.to_le_bytes());
+            }
+            return (raw, 14);
+        }
         let word = |value: u16| 0xFFFF_0000 | u32::from(value);
         let image = [
             word(self.control),
@@ -153,48 +173,49 @@ impl Fpu {
             self.operand,
             word(self.operand_selector),
         ];
-        let mut raw = [0; 28];
         for (place, value) in raw.chunks_exact_mut(4).zip(image) {
             place.copy_from_slice(&value.to_le_bytes());
         }
-        raw
+        (raw, 28)
     }
 
-    pub(crate) fn set_environment(&mut self, raw: &[u8; 28]) {
+    /// Takes the environment from FNSTENV's image of 28 or 14 bytes.
+    pub(crate) fn set_environment(&mut self, raw: &[u8]) {
+        let short = raw.len() == 14;
         let mut image = [0; 7];
-        for (value, place) in image.iter_mut().zip(raw.chunks_exact(4)) {
-            *value = u32::from_le_bytes([place[0], place[1], place[2], place[3]]);
+        for (value, place) in image.iter_mut().zip(raw.chunks_exact(if short { 2 } else { 4 })) {
+            *value = place.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte));
         }
         self.control = defined_control(image[0] as u16);
         self.status = image[1] as u16;
         self.tag = image[2] as u16;
         self.instruction = image[3];
-        self.selector = image[4] & 0x07FF_FFFF;
+        self.selector = if short { image[4] } else { image[4] & 0x07FF_FFFF };
         self.operand = image[5];
         self.operand_selector = image[6] as u16;
         self.retag();
         self.settle();
     }
 
-    /// The image of FNSAVE: the environment, and the registers from ST(0) on.
-    pub(crate) fn save(&self) -> [u8; 108] {
+    /// The image of FNSAVE, and its length: the environment, and the registers from ST(0) on.
+    pub(crate) fn save(&self, short: bool) -> ([u8; 108], usize) {
         let mut raw = [0; 108];
-        raw[..28].copy_from_slice(&self.environment());
+        let (environment, len) = self.environment(short);
+        raw[..len].copy_from_slice(&environment[..len]);
         for i in 0..8 {
-            let start = 28 + 10 * i;
+            let start = len + 10 * i;
             raw[start..start + 10].copy_from_slice(&self.registers[self.physical(i as u8)]);
         }
-        raw
+        (raw, len + 80)
     }
 
-    pub(crate) fn restore(&mut self, raw: &[u8; 108]) {
-        let mut environment = [0; 28];
-        environment.copy_from_slice(&raw[..28]);
-        self.set_environment(&environment);
-        for i in 0..8 {
-            let start = 28 + 10 * i;
+    /// Takes the state from FNSAVE's image of 108 or 94 bytes.
+    pub(crate) fn restore(&mut self, raw: &[u8]) {
+        let (environment, registers) = raw.split_at(raw.len() - 80);
+        self.set_environment(environment);
+        for (i, register) in registers.chunks_exact(10).enumerate() {
             let index = self.physical(i as u8);
-            self.registers[index].copy_from_slice(&raw[start..start + 10]);
+            self.registers[index].copy_from_slice(register);
         }
         self.retag();
     }

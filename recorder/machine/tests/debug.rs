@@ -178,7 +178,8 @@ fn fnsave_and_frstor_move_the_whole_unit() {
     assert_eq!(world.reg(Reg::Eax), 0, "FNSAVE leaves the unit as FNINIT does");
     let image: Vec<u32> = (0..7).map(|n| world.peek32(KERNEL_DATA + 0x100 + 4 * n)).collect();
     assert_eq!(image[..3], [0xFFFF_037F, 0xFFFF_3000, 0xFFFF_0FFF]);
-    assert_eq!(image[3..5], [KERNEL_CODE + 8, CODE0.into()]);
+    // The opcode is FLD1's.
+    assert_eq!(image[3..5], [KERNEL_CODE + 8, 0x01E8_0000 | u32::from(CODE0)]);
     assert_eq!(image[5..], [KERNEL_DATA, 0xFFFF_0000 | u32::from(DATA3)]);
     assert_eq!(world.peek32(KERNEL_DATA + 0x100 + 28 + 4), 0x8000_0000, "ST(0) is one");
     assert_eq!(world.m.cpu.fpu.tag, 0xFFFF);

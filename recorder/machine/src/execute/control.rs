@@ -3,7 +3,7 @@
 use super::Done;
 use crate::op::{Address, Loop, Width};
 use crate::registers::flags::{IF, RF, VM, ZF};
-use crate::{Access, Machine, Reg, Seg, Segment, Trap};
+use crate::{Machine, Reg, Seg, Segment, Trap};
 
 impl Machine {
     /// Where a branch of an operand size goes, if that lies in the code segment.
@@ -67,13 +67,11 @@ impl Machine {
     }
 
     pub(super) fn bound(&mut self, width: Width, reg: Reg, address: &Address) -> Result<(), Trap> {
-        let span = self.operand(address, 2 * width.bytes(), Access::Read)?;
-        let mut raw = [0; 8];
-        self.get_bytes(span, &mut raw[..2 * width.bytes() as usize]);
-        let both = u64::from_le_bytes(raw);
         let signed = |value: u32| width.extend(value) as i32;
         let index = signed(self.register(width, reg));
-        let (low, high) = (signed(both as u32), signed((both >> width.bits()) as u32));
+        let offset = self.offset(address);
+        let low = signed(self.load(address.seg, offset, width)?);
+        let high = signed(self.load(address.seg, offset.wrapping_add(width.bytes()), width)?);
         if index < low || index > high { Err(Trap::Bounds) } else { Ok(()) }
     }
 

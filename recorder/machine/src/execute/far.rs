@@ -5,7 +5,7 @@ use crate::op::{Far, Width};
 use crate::registers::flags::{NT, VM};
 use crate::segment::{Descriptor, attribute, code, is_null};
 use crate::trap::Exit;
-use crate::{Access, Machine, Reg, Seg, Segment, Trap};
+use crate::{Machine, Reg, Seg, Segment, Trap};
 
 /// Where a far transfer leads: to code directly, or through a call gate.
 enum Destination {
@@ -28,13 +28,10 @@ impl Machine {
         width: Width,
         address: &crate::op::Address,
     ) -> Result<(u16, u32), Trap> {
-        let len = width.bytes() as usize;
-        let span = self.operand(address, width.bytes() + 2, Access::Read)?;
-        let mut raw = [0; 6];
-        self.get_bytes(span, &mut raw[..len + 2]);
-        let mut offset = [0; 4];
-        offset[..len].copy_from_slice(&raw[..len]);
-        Ok((u16::from_le_bytes([raw[len], raw[len + 1]]), u32::from_le_bytes(offset)))
+        let at = self.offset(address);
+        let offset = self.load(address.seg, at, width)?;
+        let selector = self.load(address.seg, at.wrapping_add(width.bytes()), Width::Word)?;
+        Ok((selector as u16, offset))
     }
 
     /// Checks a far jump's or call's destination.
@@ -175,14 +172,14 @@ impl Machine {
         extra: u32,
     ) -> Result<(), Trap> {
         let ring = (target.selector & 3) as u8;
-        let esp = self.stacked(width, above)?;
         let selector = self.stacked(width, above + width.bytes())? as u16;
+        let esp = self.stacked(width, above)?;
         let ss = self.stack_segment(selector, ring, Trap::General)?;
         let cs = self.code_segment(target, ring, eip)?;
         self.cpu.segments[Seg::Ss as usize] = ss;
         let mask = self.stack_mask();
-        let old = if mask == u32::MAX { 0 } else { esp & !mask };
-        self.cpu.set_reg(Reg::Esp, old | esp.wrapping_add(extra) & mask);
+        // A 16-bit stack has SP only: the high half of ESP stays the inner ring's.
+        self.cpu.set_reg(Reg::Esp, self.cpu.esp() & !mask | esp.wrapping_add(extra) & mask);
         self.set_code(cs, eip);
         for seg in [Seg::Es, Seg::Ds, Seg::Fs, Seg::Gs] {
             let segment = &mut self.cpu.segments[seg as usize];
@@ -198,8 +195,9 @@ impl Machine {
     pub(super) fn return_far(&mut self, width: Width, extra: u16) -> Done {
         let size = width.bytes();
         let extra = u32::from(extra);
-        let eip = self.stacked(width, 0)?;
+        // Downwards, as CR2 tells of a frame that cannot be read.
         let selector = self.stacked(width, size)? as u16;
+        let eip = self.stacked(width, 0)?;
         let target = self.return_code(selector)?;
         let ring = (selector & 3) as u8;
         if ring == self.cpu.cpl() {
@@ -217,9 +215,9 @@ impl Machine {
             return Err(Exit::unsupported("IRET with NT set, which returns to another task,"));
         }
         let size = width.bytes();
-        let eip = self.stacked(width, 0)?;
-        let selector = self.stacked(width, size)? as u16;
         let flags = self.stacked(width, 2 * size)?;
+        let selector = self.stacked(width, size)? as u16;
+        let eip = self.stacked(width, 0)?;
         if width == Width::Dword && flags & VM != 0 && self.cpu.cpl() == 0 {
             return Err(Exit::unsupported("IRET to virtual-8086 mode"));
         }

@@ -1,11 +1,14 @@
-//! The x87 instructions that move numbers and state. Arithmetic ends the run: no kernel here does any.
+//! The x87 instructions: when they may be executed, and what they move to and from memory.
 
 use super::Done;
+use crate::float::arithmetic::Operand;
 use crate::float::exception::{INVALID, OVERFLOW, ROUNDED_UP, STACK, UNDERFLOW};
-use crate::float::{DOUBLE, Extended, SINGLE, narrow, to_integer, widen};
-use crate::op::{Address, Float, FpuOp, Width};
+use crate::float::integer::{from_decimal, to_decimal, to_integer};
+use crate::float::{DOUBLE, Extended, SINGLE, narrow, widen};
+use crate::op::{Address, Float, FpuOp, FpuSource, Width};
 use crate::registers::control::{EM, MP, NE, OSFXSR, TS};
 use crate::trap::Exit;
+use crate::x87::operate::Source;
 use crate::x87::{FX_USED, MXCSR_DEFINED, defined_control};
 use crate::{Access, Machine, Seg, Trap};
 
@@ -13,10 +16,10 @@ use crate::{Access, Machine, Seg, Trap};
 type Image = ([u8; 10], u16);
 
 impl Machine {
-    pub(super) fn fpu(&mut self, op: &FpuOp) -> Done {
+    pub(super) fn fpu(&mut self, op: &FpuOp, opcode: u16) -> Done {
         self.require_fpu(op)?;
         self.require_quiet(op)?;
-        self.fpu_state(op)
+        self.fpu_state(op, opcode)
     }
 
     /// #NM and its relatives.
@@ -41,10 +44,11 @@ impl Machine {
         let waits = !matches!(
             op,
             Init | ClearExceptions
+                | OldNop
                 | StoreControl(_)
                 | StoreStatus(_)
-                | StoreEnvironment(_)
-                | Save(_)
+                | StoreEnvironment { .. }
+                | Save { .. }
                 | FxSave(_)
                 | FxRestore(_)
                 | LoadMxcsr(_)
@@ -59,9 +63,9 @@ impl Machine {
         Err(Trap::MathFault.into())
     }
 
-    fn fpu_state(&mut self, op: &FpuOp) -> Done {
+    fn fpu_state(&mut self, op: &FpuOp, opcode: u16) -> Done {
         match op {
-            FpuOp::Wait | FpuOp::Nop => {}
+            FpuOp::Wait | FpuOp::OldNop => {}
             FpuOp::Init => self.cpu.fpu.initialise(),
             FpuOp::ClearExceptions => self.cpu.fpu.clear_exceptions(),
             FpuOp::StoreControl(to) => self.store_fpu(to, &self.cpu.fpu.control.to_le_bytes())?,
@@ -71,21 +75,31 @@ impl Machine {
                 self.cpu.fpu.settle();
             }
             FpuOp::StoreStatus(to) => self.write_place(Width::Word, to, self.cpu.fpu.status.into())?,
-            FpuOp::StoreEnvironment(to) => {
-                self.store_fpu(to, &self.cpu.fpu.environment())?;
+            FpuOp::StoreEnvironment { to, short } => {
+                let (raw, len) = self.cpu.fpu.environment(*short);
+                self.store_fpu(to, &raw[..len])?;
                 self.cpu.fpu.control |= 0x3F;
                 self.cpu.fpu.settle();
             }
-            FpuOp::LoadEnvironment(from) => {
-                let raw = self.load_fpu(from)?;
+            FpuOp::LoadEnvironment { from, short: false } => {
+                let raw: [u8; 28] = self.load_fpu(from)?;
                 self.cpu.fpu.set_environment(&raw);
             }
-            FpuOp::Save(to) => {
-                self.store_fpu(to, &self.cpu.fpu.save())?;
+            FpuOp::LoadEnvironment { from, short: true } => {
+                let raw: [u8; 14] = self.load_fpu(from)?;
+                self.cpu.fpu.set_environment(&raw);
+            }
+            FpuOp::Save { to, short } => {
+                let (raw, len) = self.cpu.fpu.save(*short);
+                self.store_fpu(to, &raw[..len])?;
                 self.cpu.fpu.initialise();
             }
-            FpuOp::Restore(from) => {
-                let raw = self.load_fpu(from)?;
+            FpuOp::Restore { from, short: false } => {
+                let raw: [u8; 108] = self.load_fpu(from)?;
+                self.cpu.fpu.restore(&raw);
+            }
+            FpuOp::Restore { from, short: true } => {
+                let raw: [u8; 94] = self.load_fpu(from)?;
                 self.cpu.fpu.restore(&raw);
             }
             FpuOp::FxSave(to) => {
@@ -114,28 +128,43 @@ impl Machine {
                 let name = crate::lower::name(*mnemonic).to_uppercase();
                 return Err(Exit::unsupported(format!("the x87 instruction {name}")));
             }
-            _ => self.fpu_number(op)?,
+            _ => self.fpu_number(op, opcode)?,
         }
         Ok(())
     }
 
-    /// The instructions that move numbers; these leave their address in the environment.
-    fn fpu_number(&mut self, op: &FpuOp) -> Result<(), Trap> {
+    /// The instructions that move and compute numbers; these leave their address in the environment.
+    fn fpu_number(&mut self, op: &FpuOp, opcode: u16) -> Result<(), Trap> {
         let here = self.transient.here;
-        let mut operand = None;
+        let operand = match op {
+            FpuOp::Load(_, at)
+            | FpuOp::LoadInteger { from: at, .. }
+            | FpuOp::Store { to: at, .. }
+            | FpuOp::StoreInteger { to: at, .. }
+            | FpuOp::LoadDecimal(at)
+            | FpuOp::StoreDecimal(at)
+            | FpuOp::Arithmetic { source: FpuSource::Real(_, at) | FpuSource::Integer(_, at), .. }
+            | FpuOp::Compare { source: FpuSource::Real(_, at) | FpuSource::Integer(_, at), .. } => {
+                Some((self.offset(at), self.cpu.seg(at.seg).selector))
+            }
+            _ => None,
+        };
         match op {
+            FpuOp::Load(Float::Extended, from) => {
+                let number = Extended::from_bytes(&self.load_fpu(from)?);
+                self.cpu.fpu.push(number);
+            }
             FpuOp::Load(float, from) => {
-                self.load_number(*float, from)?;
-                operand = Some(from);
+                let operand = self.real(*float, from)?;
+                self.cpu.fpu.load(operand);
             }
             FpuOp::LoadInteger { bytes, from } => {
-                let value = match bytes {
-                    2 => i64::from(i16::from_le_bytes(self.load_fpu(from)?)),
-                    4 => i64::from(i32::from_le_bytes(self.load_fpu(from)?)),
-                    _ => i64::from_le_bytes(self.load_fpu(from)?),
-                };
-                self.cpu.fpu.push(Extended::from_integer(value));
-                operand = Some(from);
+                let number = self.integer(*bytes, from)?;
+                self.cpu.fpu.push(number);
+            }
+            FpuOp::LoadDecimal(from) => {
+                let number = from_decimal(&self.load_fpu(from)?);
+                self.cpu.fpu.push(number);
             }
             FpuOp::Store { float, to, pop } => {
                 let image = |number, control| match float {
@@ -149,7 +178,6 @@ impl Machine {
                     Float::Extended => 10,
                 };
                 self.store_number(to, len, *pop, image)?;
-                operand = Some(to);
             }
             FpuOp::StoreInteger { bytes, to, pop } => {
                 let image = |number, control| {
@@ -157,84 +185,84 @@ impl Machine {
                     image((value as u64, exceptions))
                 };
                 self.store_number(to, usize::from(*bytes), *pop, image)?;
-                operand = Some(to);
+            }
+            FpuOp::StoreDecimal(to) => self.store_number(to, 10, true, to_decimal)?,
+            FpuOp::Arithmetic { kind, to, source, pop } => {
+                let source = self.source(source)?;
+                self.cpu.fpu.arithmetic(*kind, *to, source, *pop);
+            }
+            FpuOp::Compare { source, quiet, pops } => {
+                let source = self.source(source)?;
+                self.cpu.fpu.compare(source, *quiet, *pops);
             }
             other => self.fpu_registers(other),
         }
         let fpu = &mut self.cpu.fpu;
         fpu.instruction = here;
-        fpu.selector = self.cpu.segments[Seg::Cs as usize].selector.into();
-        if let Some(address) = operand {
-            let offset = self.offset(address);
-            self.cpu.fpu.operand = offset;
-            self.cpu.fpu.operand_selector = self.cpu.seg(address.seg).selector;
+        fpu.selector = u32::from(self.cpu.segments[Seg::Cs as usize].selector) | u32::from(opcode) << 16;
+        if let Some((offset, selector)) = operand {
+            fpu.operand = offset;
+            fpu.operand_selector = selector;
         }
         Ok(())
     }
 
     fn fpu_registers(&mut self, op: &FpuOp) {
+        use crate::registers::flags::{AF, CF, OF, PF, SF, ZF};
+        if let FpuOp::MoveIf(condition, i) = op {
+            let met = self.meets(*condition);
+            return self.cpu.fpu.move_if(met, *i);
+        }
+        if let FpuOp::CompareFlags { i, quiet, pop } = op {
+            let flags = self.cpu.fpu.compare_flags(*i, *quiet, *pop);
+            self.set_flags(CF | PF | AF | ZF | SF | OF, flags);
+            return;
+        }
         let fpu = &mut self.cpu.fpu;
         match op {
-            FpuOp::LoadOne => fpu.push(Extended::ONE),
-            FpuOp::LoadZero => fpu.push(Extended::ZERO),
-            FpuOp::LoadRegister(i) => {
-                let empty = fpu.is_empty(*i);
-                let value = if empty { Extended::INDEFINITE } else { fpu.st(*i) };
-                if !empty || fpu.except(INVALID | STACK) {
-                    fpu.push(value);
-                }
-            }
-            FpuOp::StoreRegister { to, pop } => {
-                fpu.status &= !ROUNDED_UP;
-                let empty = fpu.is_empty(0);
-                let value = if empty { Extended::INDEFINITE } else { fpu.st(0) };
-                if empty && !fpu.except(INVALID | STACK) {
-                    return;
-                }
-                fpu.set_st(*to, value);
-                if *pop {
-                    fpu.pop();
-                }
-            }
-            FpuOp::Exchange(i) => {
-                fpu.status &= !ROUNDED_UP;
-                let number = |empty, value| if empty { Extended::INDEFINITE } else { value };
-                let empty = [fpu.is_empty(0), fpu.is_empty(*i)];
-                let (a, b) = (number(empty[0], fpu.st(0)), number(empty[1], fpu.st(*i)));
-                if empty == [false; 2] || fpu.except(INVALID | STACK) {
-                    fpu.set_st(0, b);
-                    fpu.set_st(*i, a);
-                }
-            }
-            FpuOp::Free(i) => fpu.free(*i),
-            FpuOp::ChangeSign | FpuOp::Absolute => {
-                fpu.status &= !ROUNDED_UP;
-                let mut value = fpu.st(0);
-                value.negative = *op == FpuOp::ChangeSign && !value.negative;
-                if !fpu.is_empty(0) {
-                    fpu.set_st(0, value);
-                } else if fpu.except(INVALID | STACK) {
-                    fpu.set_st(0, Extended::INDEFINITE);
-                }
-            }
-            FpuOp::IncrementTop => fpu.rotate(1),
-            FpuOp::DecrementTop => fpu.rotate(7),
+            FpuOp::LoadConstant(constant) => fpu.load_constant(*constant),
+            FpuOp::LoadRegister(i) => fpu.load_register(*i),
+            FpuOp::StoreRegister { to, pop } => fpu.store_register(*to, *pop),
+            FpuOp::StoreAnything(to) => fpu.store_anything(*to),
+            FpuOp::Exchange(i) => fpu.exchange(*i),
+            FpuOp::Free { i, pop } => fpu.release(*i, *pop),
+            FpuOp::Sign { change } => fpu.sign(*change),
+            FpuOp::IncrementTop => fpu.turn(1),
+            FpuOp::DecrementTop => fpu.turn(7),
+            FpuOp::Test => fpu.compare(Source::Memory(Extended::ZERO.into()), false, 0),
+            FpuOp::Examine => fpu.examine(),
+            FpuOp::Root => fpu.root(),
+            FpuOp::RoundToInteger => fpu.round_to_integer(),
+            FpuOp::Scale => fpu.scale(),
+            FpuOp::Extract => fpu.extract(),
+            FpuOp::Remainder { nearest } => fpu.remainder(*nearest),
             // All others are done by the callers.
             _ => {}
         }
     }
 
-    fn load_number(&mut self, float: Float, from: &Address) -> Result<(), Trap> {
-        let (number, exceptions) = match float {
+    fn source(&mut self, source: &FpuSource) -> Result<Source, Trap> {
+        Ok(match source {
+            FpuSource::Register(i) => Source::Register(*i),
+            FpuSource::Real(float, from) => Source::Memory(self.real(*float, from)?),
+            FpuSource::Integer(bytes, from) => Source::Memory(self.integer(*bytes, from)?.into()),
+        })
+    }
+
+    fn real(&mut self, float: Float, from: &Address) -> Result<Operand, Trap> {
+        let (number, denormal) = match float {
             Float::Single => widen(SINGLE, u32::from_le_bytes(self.load_fpu(from)?).into()),
-            Float::Double => widen(DOUBLE, u64::from_le_bytes(self.load_fpu(from)?)),
-            Float::Extended => (Extended::from_bytes(&self.load_fpu(from)?), 0),
+            _ => widen(DOUBLE, u64::from_le_bytes(self.load_fpu(from)?)),
         };
-        if self.cpu.fpu.is_empty(7) && exceptions != 0 && !self.cpu.fpu.except(exceptions) {
-            return Ok(());
-        }
-        self.cpu.fpu.push(number);
-        Ok(())
+        Ok(Operand { number, denormal })
+    }
+
+    fn integer(&mut self, bytes: u8, from: &Address) -> Result<Extended, Trap> {
+        Ok(Extended::from_integer(match bytes {
+            2 => i64::from(i16::from_le_bytes(self.load_fpu(from)?)),
+            4 => i64::from(i32::from_le_bytes(self.load_fpu(from)?)),
+            _ => i64::from_le_bytes(self.load_fpu(from)?),
+        }))
     }
 
     fn store_number(
@@ -250,11 +278,16 @@ impl Machine {
         let number = if empty { Extended::INDEFINITE } else { self.cpu.fpu.st(0) };
         let (raw, exceptions) = image(number, control);
         let exceptions = if empty { INVALID | STACK } else { exceptions };
+        let stopping = exceptions & (INVALID | OVERFLOW | UNDERFLOW) & !control;
         self.cpu.fpu.status &= !ROUNDED_UP;
-        self.cpu.fpu.except(exceptions);
-        // An inexact result is stored even if that is reported; the others are not.
-        let stopped = exceptions & (INVALID | OVERFLOW | UNDERFLOW) & !control != 0;
-        if !stopped {
+        // An inexact result is stored even if that is reported; the others are not, and what would
+        // have been rounded is not told of.
+        self.cpu.fpu.except(if stopping == 0 {
+            exceptions
+        } else {
+            stopping | exceptions & (INVALID | STACK)
+        });
+        if stopping == 0 {
             self.put_bytes(span, &raw[..len]);
             if pop {
                 self.cpu.fpu.pop();

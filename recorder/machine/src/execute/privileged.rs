@@ -5,12 +5,7 @@ use crate::debug::{DETECTED, GENERAL_DETECT};
 use crate::registers::{control, flags::IF};
 use crate::trap::Exit;
 use crate::{Machine, Reg, Trap};
-
-/// CR4: RDTSC is for ring 0 only.
-const TSD: u32 = 4;
-/// CR4: debugging extensions, which take away the aliases DR4 and DR5.
-const DE: u32 = 8;
-const OSXMMEXCPT: u32 = 0x400;
+use control::{DE, OSFXSR, OSXMMEXCPT, PGE, PSE, TSD};
 
 impl Machine {
     pub(super) fn require_ring_0(&self) -> Result<(), Trap> {
@@ -68,9 +63,9 @@ impl Machine {
         match index {
             0 => self.set_cr0(value)?,
             2 => self.cpu.cr2 = value,
-            3 => self.cpu.cr3 = value & 0xFFFF_F018,
+            3 => self.cpu.cr3 = value,
             _ => {
-                if value & !(TSD | DE | control::OSFXSR | OSXMMEXCPT) != 0 {
+                if value & !(TSD | DE | PSE | PGE | OSFXSR | OSXMMEXCPT) != 0 {
                     return Err(Trap::General(0).into());
                 }
                 self.cpu.cr4 = value;

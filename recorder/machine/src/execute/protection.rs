@@ -101,7 +101,7 @@ impl Machine {
         let answer = found.and_then(|descriptor| match ask {
             Ask::Rights(width, reg) => {
                 let known = matches!(descriptor.system(), None | Some(1..=5 | 9 | 0xB | 0xC));
-                let rights = (descriptor.raw >> 32) as u32 & 0xF0_FF00;
+                let rights = (descriptor.raw >> 32) as u32 & 0xFF_FF00;
                 known.then_some(Some((width, reg, rights)))
             }
             Ask::Limit(width, reg) => {
@@ -126,12 +126,12 @@ impl Machine {
 
     /// ARPL: raises a selector's RPL to that of another.
     pub(super) fn adjust_rpl(&mut self, place: &Place, reg: Reg) -> Result<(), Trap> {
-        let target = self.target(Width::Word, place)?;
-        let old = self.value_of(target, Width::Word);
+        let old = self.read_place(Width::Word, place)?;
         let rpl = self.cpu.reg(reg) & 3;
         let raised = old & 3 < rpl;
+        // What is not changed need not be writable.
         if raised {
-            self.set(target, Width::Word, old & !3 | rpl);
+            self.write_place(Width::Word, place, old & !3 | rpl)?;
         }
         self.set_flags(ZF, if raised { ZF } else { 0 });
         Ok(())

@@ -61,6 +61,12 @@ impl Machine {
     pub(super) fn push_values(&mut self, width: Width, values: &[u32]) -> Result<(), Trap> {
         let stack = *self.cpu.seg(Seg::Ss);
         let (esp, ring) = (self.cpu.esp(), self.cpu.cpl());
+        if self.cpu.flag(flags::AC) {
+            for count in 1..=values.len() as u32 {
+                let at = self.stack_offset(0u32.wrapping_sub(count * width.bytes()));
+                self.reach(Seg::Ss, at, width.bytes(), Access::Write)?;
+            }
+        }
         let esp = self.push_frame(&stack, esp, ring, width, values, Trap::Stack(0))?;
         self.cpu.set_reg(Reg::Esp, esp);
         Ok(())
@@ -117,31 +123,32 @@ impl Machine {
     pub(super) fn enter(&mut self, width: Width, size: u16, level: u8) -> Result<(), Trap> {
         let level = u32::from(level) & 31;
         let mask = self.stack_mask();
-        let frame = self.cpu.esp().wrapping_sub(width.bytes());
-        let mut values = [0; 33];
-        let mut count = 0;
-        let mut push = |value| {
-            values[count] = value;
-            count += 1;
-        };
-        push(self.cpu.reg(Reg::Ebp));
-        for outer in 1..level {
-            let at = self.cpu.reg(Reg::Ebp).wrapping_sub(outer * width.bytes()) & mask;
-            push(self.load(Seg::Ss, at, width)?);
+        let esp = self.cpu.esp();
+        let frame = esp & !mask | esp.wrapping_sub(width.bytes()) & mask;
+        let old = self.cpu.esp();
+        let ebp = self.cpu.reg(Reg::Ebp);
+        let outer = |n: u32| ebp.wrapping_sub(n * width.bytes()) & mask;
+        let pushed = |n: u32| old.wrapping_sub(n * width.bytes()) & mask;
+        let count = level + 1;
+        for n in 1..level {
+            self.reach(Seg::Ss, outer(n), width.bytes(), Access::Read)?;
         }
-        if level > 0 {
-            push(frame);
+        for n in 1..=count {
+            self.reach(Seg::Ss, pushed(n), width.bytes(), Access::Write)?;
         }
         // The locals are not written, but the processor makes sure that their end could be.
-        let old = self.cpu.esp();
-        let low = old.wrapping_sub(count as u32 * width.bytes() + u32::from(size)) & mask;
-        for pushed in 1..=count as u32 {
-            let at = old.wrapping_sub(pushed * width.bytes()) & mask;
-            self.reach(Seg::Ss, at, width.bytes(), Access::Write)?;
+        let low = pushed(count).wrapping_sub(size.into()) & mask;
+        self.reach(Seg::Ss, low, width.bytes(), Access::Write)?;
+        // One at a time: what is pushed may lie where an outer frame's pointer is read.
+        self.store(Seg::Ss, pushed(1), width, ebp)?;
+        for n in 1..level {
+            let value = self.load(Seg::Ss, outer(n), width)?;
+            self.store(Seg::Ss, pushed(n + 1), width, value)?;
         }
-        self.reach(Seg::Ss, low, 1, Access::Write)?;
-        self.push_values(width, &values[..count])?;
-        self.set_register(width, Reg::Ebp, frame & mask | self.cpu.reg(Reg::Ebp) & !mask);
+        if level > 0 {
+            self.store(Seg::Ss, pushed(count), width, frame)?;
+        }
+        self.set_register(width, Reg::Ebp, frame);
         self.cpu.set_reg(Reg::Esp, old & !mask | low);
         Ok(())
     }

@@ -1,0 +1,172 @@
+//! Comparing what two judges say of one instruction.
+
+use crate::{Bytes, Case, End, SYSTEM, State, Undefined, X87};
+use iced_x86::Mnemonic;
+
+/// The names of the general registers, by their encodings.
+const REGS: [&str; 8] = ["EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI"];
+const SEGS: [&str; 6] = ["ES", "CS", "SS", "DS", "FS", "GS"];
+
+/// The first thing in which the machine differs from the judge, if there is one. `undefined` counts
+/// only after an instruction that was executed: a fault leaves nothing undefined.
+pub fn difference(judge: &(State, End), machine: &(State, End), undefined: &Undefined) -> Option<String> {
+    let (left, right) = (&judge.0, &machine.0);
+    if fetched(judge.1) != machine.1 {
+        return Some(format!("ends with {} instead of {}", end(machine.1), end(judge.1)));
+    }
+    let none = Undefined::default();
+    let undefined = if judge.1 == End::Done { undefined } else { &none };
+    if left.eip != right.eip {
+        return Some(said("EIP", right.eip, left.eip));
+    }
+    if undefined.result {
+        return None;
+    }
+    for (index, name) in REGS.iter().enumerate() {
+        if left.regs[index] != right.regs[index] {
+            return Some(said(name, right.regs[index], left.regs[index]));
+        }
+    }
+    if (left.eflags ^ right.eflags) & !undefined.flags != 0 {
+        let mask = undefined.flags;
+        return Some(format!("{} (undefined: {mask:X})", said("EFLAGS", right.eflags, left.eflags)));
+    }
+    for (index, name) in SEGS.iter().enumerate() {
+        if left.selectors[index] != right.selectors[index] {
+            return Some(said(name, right.selectors[index].into(), left.selectors[index].into()));
+        }
+    }
+    if let (Some(left), Some(right)) = (&left.x87, &right.x87)
+        && let Some(what) = x87(left, right, undefined.status)
+    {
+        return Some(what);
+    }
+    let masked = |at: usize| undefined.bytes.iter().any(|(first, len)| at >= *first && at - first < *len);
+    if left.bytes == right.bytes {
+        return None;
+    }
+    let pairs = left.bytes.0.iter().zip(&right.bytes.0).enumerate();
+    let (at, (judge, machine)) = pairs.into_iter().find(|(at, (a, b))| a != b && !masked(*at))?;
+    let address = Bytes::address(at);
+    Some(format!("byte {address:08X} is {machine:02X} instead of {judge:02X}"))
+}
+
+/// A page fault without the bit that says that it was a fetch, which only processors that can forbid
+/// execution set.
+fn fetched(end: End) -> End {
+    match end {
+        End::Fault { vector: 14, error, address } => End::Fault { vector: 14, error: error & !0x10, address },
+        other => other,
+    }
+}
+
+/// Why a disagreement is none, where the manuals leave it to the processor.
+pub fn explained(
+    judge: &(State, End),
+    machine: &(State, End),
+    mnemonic: Mnemonic,
+    case: &Case,
+) -> Option<&'static str> {
+    let vector = |end| match end {
+        End::Done => None,
+        End::Fault { vector, .. } => Some(vector),
+    };
+    if let End::Fault { vector: 14, address: SYSTEM.., .. } = machine.1 {
+        return Some("the machine's own tables lie there");
+    }
+    if fetched(judge.1) == machine.1 {
+        let partial = makes_several_accesses(mnemonic) && machine.1 != End::Done;
+        return (partial && differs_by_parts(&judge.0, &machine.0, mnemonic))
+            .then_some("AMD's processors keep some of several accesses when a later one faults");
+    }
+    let several = |vector| matches!(vector, Some(10..=14 | 17));
+    match (vector(judge.1), vector(machine.1)) {
+        (Some(17), Some(14)) => Some("AMD's processors check alignment before the page, others after it"),
+        (judge, machine) if several(judge) && several(machine) && makes_several_accesses(mnemonic) => {
+            Some("which of several accesses faults first is the processor's choice")
+        }
+        (Some(13), None) if is_port_string(mnemonic) && case.start.regs[1] & 0xFFFF == 0 => {
+            Some("AMD's processors check the port even if there is nothing to repeat")
+        }
+        (judge, Some(6)) if several(judge) && case.code[..case.len.min(case.code.len())].contains(&0xF0) => {
+            Some("AMD's processors read the operand before they refuse LOCK")
+        }
+        (Some(6), Some(14)) if mnemonic == Mnemonic::Ud0 => {
+            Some("AMD's processors fetch no operand of UD0, Intel's newer ones do")
+        }
+        _ => None,
+    }
+}
+
+/// Whether the two are alike but for memory and, after POPA, the registers.
+fn differs_by_parts(judge: &State, machine: &State, mnemonic: Mnemonic) -> bool {
+    let mut alike = machine.clone();
+    alike.bytes = judge.bytes.clone();
+    if matches!(mnemonic, Mnemonic::Popa | Mnemonic::Popad) {
+        alike.regs = judge.regs;
+    }
+    alike.x87 = judge.x87.clone();
+    *judge != *machine && alike == *judge
+}
+
+fn is_port_string(mnemonic: Mnemonic) -> bool {
+    use Mnemonic::*;
+    matches!(mnemonic, Insb | Insw | Insd | Outsb | Outsw | Outsd)
+}
+
+/// Instructions that reach memory in more than one place, or in more than one piece, or that check
+/// their target besides.
+fn makes_several_accesses(mnemonic: Mnemonic) -> bool {
+    use Mnemonic::*;
+    is_port_string(mnemonic)
+        || matches!(
+            mnemonic,
+            Cmpsb | Cmpsw | Cmpsd | Movsb | Movsw | Movsd | Call | Jmp | Retf | Iret | Iretd | Enter | Leave
+        )
+        || matches!(
+            mnemonic,
+            Pusha | Pushad | Popa | Popad | Push | Pop | Bound | Les | Lds | Lss | Lfs | Lgs
+        )
+        || matches!(mnemonic, Fxsave | Fxrstor | Fnsave | Frstor | Fnstenv | Fldenv | Cmpxchg8b | Ret)
+}
+
+fn x87(left: &X87, right: &X87, undefined: u16) -> Option<String> {
+    let words = [
+        ("x87 control", left.control, right.control),
+        ("x87 status", left.status & !undefined, right.status & !undefined),
+        ("x87 full registers", left.full.into(), right.full.into()),
+    ];
+    if let Some((what, judge, machine)) = words.into_iter().find(|(_, a, b)| a != b) {
+        return Some(said(what, machine.into(), judge.into()));
+    }
+    if let Some(i) = (0..8).find(|i| left.st[*i] != right.st[*i]) {
+        return Some(format!("ST({i}) is {} instead of {}", number(&right.st[i]), number(&left.st[i])));
+    }
+    // AMD's processors keep these two only for an exception that is not masked.
+    if left.status & 0x80 == 0 {
+        return None;
+    }
+    if left.instruction != right.instruction {
+        return Some(said("x87 instruction offset", right.instruction, left.instruction));
+    }
+    (left.operand != right.operand).then(|| said("x87 operand offset", right.operand, left.operand))
+}
+
+/// An 80-bit number as sign and exponent, then mantissa.
+pub fn number(raw: &[u8; 10]) -> String {
+    let hex: String = raw.iter().rev().map(|byte| format!("{byte:02X}")).collect();
+    format!("{}:{}", &hex[..4], &hex[4..])
+}
+
+fn said(what: &str, machine: u32, judge: u32) -> String {
+    format!("{what} is {machine:08X} instead of {judge:08X}")
+}
+
+fn end(end: End) -> String {
+    match end {
+        End::Done => "no exception".into(),
+        End::Fault { vector, error, address } => {
+            format!("exception {vector}, error code {error:X}, at {address:08X}")
+        }
+    }
+}

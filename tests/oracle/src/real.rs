@@ -1,0 +1,372 @@
+//! The real processor: a 32-bit process under ptrace, stepped one instruction at a time.
+//!
+//! The process's own stack and the system's pages in it are unmapped, so that what is not in the
+//! layout faults. An exception stops the process as a signal; the signal is then let through to a
+//! handler that is never executed, because its frame tells the vector, the error code and CR2.
+
+mod elf;
+
+use crate::emulated::offset;
+use crate::{Bytes, CODE, Case, DATA, DATA_SIZE, End, FLAGS, LDT, NOTHING, State, X87};
+use elf::{SIGNALS, SIGNALS_SIZE, elf};
+use nix::libc::{user_fpregs_struct, user_regs_struct};
+use nix::sys::ptrace::{self, regset::NT_PRFPREG};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::process::{Child, Command};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Where the kernel would start a signal's handler.
+const HANDLER: u32 = CODE + 0xF00;
+const TF: u64 = 0x100;
+const ID: u64 = 0x20_0000;
+
+/// A process that executes what it is given, one instruction at a time.
+pub struct Real {
+    child: Child,
+    pid: Pid,
+    memory: File,
+    /// The registers at the last stop.
+    regs: user_regs_struct,
+    /// The constant page, which the process cannot change.
+    constant: Vec<u8>,
+    steps: Arc<AtomicU64>,
+    ended: Arc<AtomicBool>,
+}
+
+fn os(e: nix::Error) -> String {
+    format!("ptrace: {e}")
+}
+
+fn io(e: std::io::Error) -> String {
+    format!("the judge's memory: {e}")
+}
+
+impl Real {
+    /// Starts the process.
+    ///
+    /// # Errors
+    /// Why there is no such judge here, in a sentence.
+    pub fn start(constant: &[u8]) -> Result<Real, String> {
+        let folder = tempfile::tempdir().map_err(|e| format!("no temporary folder: {e}"))?;
+        let path = folder.path().join("judge");
+        fs::write(&path, elf(constant)).map_err(|e| format!("no program can be written: {e}"))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).map_err(|e| e.to_string())?;
+        let mut child = Command::new(&path).spawn().map_err(|e| format!("no 32-bit programs: {e}"))?;
+        let pid = Pid::from_raw(child.id() as i32);
+        let (memory, regs) = match hold(pid) {
+            Ok(held) => held,
+            Err(why) => {
+                // Nothing else would end it.
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(why);
+            }
+        };
+        let (steps, ended) = (Arc::default(), Arc::default());
+        let mut real = Real { child, pid, memory, regs, constant: constant.to_vec(), steps, ended };
+        real.watch();
+        real.prepare()?;
+        Ok(real)
+    }
+
+    /// Ends the process if a step takes more than ten seconds, so that no one waits for ever.
+    fn watch(&self) {
+        let (steps, ended) = (Arc::clone(&self.steps), Arc::clone(&self.ended));
+        let pid = self.pid;
+        std::thread::spawn(move || {
+            let (mut last, mut still) = (0, 0);
+            while !ended.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(500));
+                let now = steps.load(Ordering::Relaxed);
+                // An even number: no step is under way.
+                still = if now == last && now % 2 == 1 { still + 1 } else { 0 };
+                last = now;
+                if still > 20 && !ended.load(Ordering::Relaxed) {
+                    let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Unmaps what is not in the layout, makes the LDT, and says where signals go.
+    fn prepare(&mut self) -> Result<(), String> {
+        for (from, to) in foreign(self.pid)? {
+            self.call(91, [from, to - from, 0, 0])?;
+        }
+        for (index, entry) in LDT.iter().enumerate() {
+            let Some(entry) = entry else { continue };
+            let flags = u32::from(entry.wide)
+                | u32::from(entry.contents) << 1
+                | u32::from(entry.locked) << 3
+                | u32::from(entry.pages) << 4
+                | u32::from(!entry.present) << 5;
+            self.put(SIGNALS, &[index as u32, entry.base, entry.limit, flags])?;
+            self.call(123, [0x11, SIGNALS, 16, 0]).map_err(|e| format!("no LDT: {e}"))?;
+        }
+        // A stack of their own, and a handler that is not called once only and not held back.
+        self.put(SIGNALS, &[SIGNALS, 0, SIGNALS_SIZE])?;
+        self.call(186, [SIGNALS, 0, 0, 0])?;
+        const ONSTACK: u32 = 0x0800_0000;
+        const NODEFER: u32 = 0x4000_0000;
+        const RESTORER: u32 = 0x0400_0000;
+        self.put(SIGNALS, &[HANDLER, ONSTACK | NODEFER | RESTORER, HANDLER, 0, 0])?;
+        for signal in [Signal::SIGILL, Signal::SIGTRAP, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGSEGV] {
+            self.call(174, [signal as u32, SIGNALS, 0, 8])?;
+        }
+        self.memory.write_all_at(&[NOTHING; 0x1000], CODE.into()).map_err(io)
+    }
+
+    fn put(&self, at: u32, words: &[u32]) -> Result<(), String> {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        self.memory.write_all_at(&bytes, at.into()).map_err(io)
+    }
+
+    /// Makes the process call the system.
+    fn call(&mut self, number: u32, arguments: [u32; 4]) -> Result<(), String> {
+        self.memory.write_all_at(&[0xCD, 0x80], CODE.into()).map_err(io)?;
+        let mut regs = self.regs;
+        regs.rip = CODE.into();
+        regs.orig_rax = u64::MAX;
+        [regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi] =
+            [number, arguments[0], arguments[1], arguments[2], arguments[3]].map(u64::from);
+        ptrace::setregs(self.pid, regs).map_err(os)?;
+        ptrace::step(self.pid, None).map_err(os)?;
+        waitpid(self.pid, None).map_err(os)?;
+        self.regs = ptrace::getregs(self.pid).map_err(os)?;
+        match self.regs.rax as i32 {
+            error @ -4095..=-1 => Err(format!("system call {number} gives error {}", -error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Executes one instruction (two, when the first holds off the step's trap) and says what came of
+    /// it.
+    ///
+    /// # Errors
+    /// When the process has died or ended in a way that no instruction should cause.
+    pub fn step(&mut self, case: &Case) -> Result<(State, End), String> {
+        let start = &case.start;
+        if (u64::from(start.eflags) ^ self.regs.eflags) & ID != 0 {
+            self.set_id(start.eflags & ID as u32)?;
+        }
+        self.memory.write_all_at(&case.code, u64::from(CODE + offset(start))).map_err(io)?;
+        let (data, constant) = start.bytes.0.split_at(DATA_SIZE as usize);
+        self.memory.write_all_at(data, DATA.into()).map_err(io)?;
+        if constant != self.constant {
+            self.memory.write_all_at(constant, crate::CONSTANT.into()).map_err(io)?;
+            self.constant.copy_from_slice(constant);
+        }
+        if let Some(x87) = &start.x87 {
+            let mut image = ptrace::getregset::<NT_PRFPREG>(self.pid).map_err(os)?;
+            put_x87(&mut image, x87);
+            ptrace::setregset::<NT_PRFPREG>(self.pid, image).map_err(os)?;
+        }
+        let end = self.go(start)?;
+        let x87 = match &start.x87 {
+            Some(_) => Some(x87(&ptrace::getregset::<NT_PRFPREG>(self.pid).map_err(os)?)),
+            None => None,
+        };
+        let nothing = vec![NOTHING; case.code.len()];
+        self.memory.write_all_at(&nothing, u64::from(CODE + offset(start))).map_err(io)?;
+        let regs = self.regs;
+        let end = match end {
+            Ok(end) => end,
+            Err(signal) => self.cause(signal)?,
+        };
+        let mut bytes = Bytes(vec![0; start.bytes.0.len()]);
+        bytes.0[DATA_SIZE as usize..].copy_from_slice(&self.constant);
+        self.memory.read_exact_at(&mut bytes.0[..DATA_SIZE as usize], DATA.into()).map_err(io)?;
+        let general = [regs.rax, regs.rcx, regs.rdx, regs.rbx, regs.rsp, regs.rbp, regs.rsi, regs.rdi];
+        let state = State {
+            regs: general.map(|reg| reg as u32),
+            eip: regs.rip as u32,
+            eflags: regs.eflags as u32 & FLAGS,
+            selectors: [regs.es, regs.cs, regs.ss, regs.ds, regs.fs, regs.gs].map(|seg| seg as u16),
+            x87,
+            bytes,
+        };
+        Ok((state, end))
+    }
+
+    /// Steps the process from a state's registers. Gives the end, or the signal that stands for it.
+    fn go(&mut self, start: &State) -> Result<Result<End, Signal>, String> {
+        let mut regs = self.regs;
+        let [eax, ecx, edx, ebx, esp, ebp, esi, edi] = start.regs.map(u64::from);
+        (regs.rax, regs.rcx, regs.rdx, regs.rbx) = (eax, ecx, edx, ebx);
+        (regs.rsp, regs.rbp, regs.rsi, regs.rdi) = (esp, ebp, esi, edi);
+        regs.rip = u64::from(start.eip);
+        regs.eflags = u64::from(start.eflags & FLAGS | 0x202);
+        // No system call is to be started again.
+        regs.orig_rax = u64::MAX;
+        [regs.es, regs.cs, regs.ss, regs.ds, regs.fs, regs.gs] = start.selectors.map(u64::from);
+        let base = |selector: u16| crate::entry(selector).map_or(0, |entry| entry.base.into());
+        (regs.fs_base, regs.gs_base) = (base(start.selectors[4]), base(start.selectors[5]));
+        ptrace::setregs(self.pid, regs).map_err(os)?;
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        ptrace::step(self.pid, None).map_err(os)?;
+        let status = waitpid(self.pid, None).map_err(os);
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        let signal = match status? {
+            WaitStatus::Stopped(_, signal) => signal,
+            other => return Err(format!("the judge ended with {other:?}")),
+        };
+        self.regs = ptrace::getregs(self.pid).map_err(os)?;
+        if signal != Signal::SIGTRAP {
+            return Ok(Err(signal));
+        }
+        // INT3 is reported as sent by the kernel, the step as a trace.
+        let info = ptrace::getsiginfo(self.pid).map_err(os)?;
+        let step = info.si_code != 0x80;
+        Ok(Ok(if step { End::Done } else { End::Fault { vector: 3, error: 0, address: 0 } }))
+    }
+
+    /// Lets a signal through, up to its handler, and reads the cause out of its frame.
+    fn cause(&mut self, signal: Signal) -> Result<End, String> {
+        ptrace::step(self.pid, Some(signal)).map_err(os)?;
+        match waitpid(self.pid, None).map_err(os)? {
+            WaitStatus::Stopped(_, Signal::SIGTRAP) => {}
+            other => return Err(format!("the judge ended with {other:?} after {signal}")),
+        }
+        self.regs = ptrace::getregs(self.pid).map_err(os)?;
+        if self.regs.rip != u64::from(HANDLER) {
+            return Err(format!("{signal} led to {:X}", self.regs.rip));
+        }
+        // Return address, signal, and then `sigcontext`: the trap's number is its 13th word.
+        let mut frame = [0; 8 + 88];
+        self.memory.read_exact_at(&mut frame, self.regs.rsp).map_err(io)?;
+        let word = |at: usize| u32::from_le_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]);
+        let (vector, error, address) = (word(8 + 48) as u8, word(8 + 52), word(8 + 84));
+        let address = if vector == 14 { address } else { 0 };
+        Ok(End::Fault { vector, error, address })
+    }
+
+    /// Makes the process change ID with POPFD: ptrace does not.
+    fn set_id(&mut self, id: u32) -> Result<(), String> {
+        self.memory.write_all_at(&[0x9D], CODE.into()).map_err(io)?;
+        self.put(DATA, &[id | 0x202])?;
+        let mut regs = self.regs;
+        regs.orig_rax = u64::MAX;
+        (regs.rip, regs.rsp) = (CODE.into(), DATA.into());
+        regs.eflags &= !TF;
+        (regs.cs, regs.ss) = (crate::FLAT_CODE.into(), crate::FLAT_DATA.into());
+        // What the last instruction loaded may have an RPL that ptrace refuses.
+        (regs.es, regs.ds, regs.fs, regs.gs) = (0, 0, 0, 0);
+        ptrace::setregs(self.pid, regs).map_err(os)?;
+        ptrace::step(self.pid, None).map_err(os)?;
+        waitpid(self.pid, None).map_err(os)?;
+        self.regs = ptrace::getregs(self.pid).map_err(os)?;
+        self.memory.write_all_at(&[NOTHING], CODE.into()).map_err(io)
+    }
+}
+
+/// Attaches to a process; gives its memory, and its registers where it stopped.
+fn hold(pid: Pid) -> Result<(File, user_regs_struct), String> {
+    ptrace::attach(pid).map_err(|e| format!("no ptrace: {e}"))?;
+    waitpid(pid, None).map_err(|e| format!("no way to wait for the judge: {e}"))?;
+    let memory = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(format!("/proc/{pid}/mem"))
+        .map_err(|e| format!("no access to the judge's memory: {e}"))?;
+    Ok((memory, ptrace::getregs(pid).map_err(os)?))
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        // A process that has died already is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The mappings that are not of the layout: the first stack and the system's pages.
+fn foreign(pid: Pid) -> Result<Vec<(u32, u32)>, String> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).map_err(io)?;
+    let mut found = Vec::new();
+    for line in maps.lines() {
+        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+        let hex = |text| u32::from_str_radix(text, 16).ok();
+        let Some((from, to)) = range.and_then(|(from, to)| Some((hex(from)?, hex(to)?))) else { continue };
+        if !(CODE..SIGNALS + SIGNALS_SIZE).contains(&from) {
+            found.push((from, to));
+        }
+    }
+    Ok(found)
+}
+
+/// The process is a 32-bit one, so that the system shows its x87 state as FNSAVE's image: this many
+/// doublewords, in the place of the larger image for which the type is made.
+const SAVED: usize = 27;
+
+fn image_of(words: &[u32; SAVED], whole: &mut user_fpregs_struct) {
+    let pair = |n: usize| u64::from(words[n]) | u64::from(words[n + 1]) << 32;
+    let half = |n: usize| [words[n] as u16, (words[n] >> 16) as u16];
+    [whole.cwd, whole.swd] = half(0);
+    [whole.ftw, whole.fop] = half(1);
+    (whole.rip, whole.rdp) = (pair(2), pair(4));
+    (whole.mxcsr, whole.mxcr_mask) = (words[6], words[7]);
+    whole.st_space[..SAVED - 8].copy_from_slice(&words[8..]);
+}
+
+fn words_of(whole: &user_fpregs_struct) -> [u32; SAVED] {
+    let pair = |low: u16, high: u16| u32::from(low) | u32::from(high) << 16;
+    let mut words = [0; SAVED];
+    words[..8].copy_from_slice(&[
+        pair(whole.cwd, whole.swd),
+        pair(whole.ftw, whole.fop),
+        whole.rip as u32,
+        (whole.rip >> 32) as u32,
+        whole.rdp as u32,
+        (whole.rdp >> 32) as u32,
+        whole.mxcsr,
+        whole.mxcr_mask,
+    ]);
+    words[8..].copy_from_slice(&whole.st_space[..SAVED - 8]);
+    words
+}
+
+fn put_x87(image: &mut user_fpregs_struct, x87: &X87) {
+    let tags = (0..8).fold(0, |tags, i| tags | if x87.full >> i & 1 == 0 { 3 << (2 * i) } else { 0 });
+    let mut words = [0; SAVED];
+    words[..7].copy_from_slice(&[
+        x87.control.into(),
+        x87.status.into(),
+        tags,
+        x87.instruction,
+        u32::from(x87.opcode) << 16,
+        x87.operand,
+        0,
+    ]);
+    let bytes: Vec<u8> = x87.st.concat();
+    for (word, bytes) in words[7..].iter_mut().zip(bytes.chunks_exact(4)) {
+        *word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    }
+    image_of(&words, image);
+}
+
+fn x87(image: &user_fpregs_struct) -> X87 {
+    let words = words_of(image);
+    let bytes: Vec<u8> = words[7..].iter().flat_map(|word| word.to_le_bytes()).collect();
+    let mut st = [[0; 10]; 8];
+    for (raw, bytes) in st.iter_mut().zip(bytes.chunks_exact(10)) {
+        raw.copy_from_slice(bytes);
+    }
+    X87 {
+        control: words[0] as u16,
+        status: words[1] as u16,
+        full: (0..8).filter(|i| words[2] >> (2 * i) & 3 != 3).fold(0, |bits, i| bits | 1 << i),
+        // The system does not show it.
+        opcode: 0,
+        instruction: words[3],
+        operand: words[5],
+        st,
+    }
+}
