@@ -244,6 +244,10 @@ impl Writer {
             }
             Kind::Number if verb.name == "interrupt" => self.dice.below(600).to_string(),
             Kind::Number if key == "count" && verb.name == "pool fail" => self.dice.below(4).to_string(),
+            // No VM: virtual-8086 mode is not the machine's business.
+            Kind::Number if key == "eflags" => {
+                self.dice.pick(&["0", "0x202", "0x302", "0x3202", "0x4202", "0xFFFDFFFF"]).to_owned()
+            }
             Kind::Number if key == "priority" => (6 + self.dice.below(4)).to_string(),
             Kind::Number => self.number(),
             Kind::Status => {

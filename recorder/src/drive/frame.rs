@@ -67,13 +67,11 @@ impl Run {
     ) -> Result<(), Outcome> {
         match param {
             Param::Arg(key) => {
-                let value = match (event.value(key), event.source_process()) {
-                    // A handle of the process that it is taken from.
-                    (Value::Handle(HandleRef::Named(name)), Some(process)) if key == "source" => *self
-                        .handles
-                        .get(&(process.to_owned(), name.clone()))
-                        .ok_or_else(|| unavailable("no handle"))?,
-                    (value, _) => self.word(value, actor)?,
+                let value = match event.value(key) {
+                    Value::Handle(HandleRef::Named(name)) if key == "source" => {
+                        self.source(event, actor, name)?
+                    }
+                    value => self.word(value, actor)?,
                 };
                 stack.words.push(Word::Value(value));
             }
@@ -206,6 +204,18 @@ impl Run {
         })
     }
 
+    /// The handle that is duplicated: that of the process that it is taken from, else the value that
+    /// another process has bound.
+    fn source(&self, event: &Event, actor: &str, name: &str) -> Result<u32, Outcome> {
+        let process = event.source_process().map_or_else(|| self.process_of(actor), str::to_owned);
+        let own = self.handles.get(&(process, name.to_owned()));
+        let bound = || self.handles.iter().find(|((_, known), _)| known == name).map(|(_, handle)| handle);
+        match own.or_else(bound) {
+            Some(handle) => Ok(*handle),
+            None => self.handle(&HandleRef::Named(name.to_owned()), actor),
+        }
+    }
+
     fn handle(&self, handle: &HandleRef, actor: &str) -> Result<u32, Outcome> {
         Ok(match handle {
             HandleRef::CurrentProcess => 0xFFFF_FFFF,
@@ -216,19 +226,11 @@ impl Run {
             HandleRef::Near(name, offset) => {
                 self.handle(&HandleRef::Named(name.clone()), actor)?.wrapping_add(*offset)
             }
-            HandleRef::Named(name) => {
-                let own = self.handles.get(&(self.process_of(actor), name.clone()));
-                // The source of a duplication may be a handle that another process has bound.
-                let bound = || {
-                    let mut bound = self.handles.iter().filter(|((_, known), _)| known == name);
-                    bound.next().map(|(_, handle)| handle)
-                };
-                match own.or_else(bound) {
-                    Some(handle) => *handle,
-                    None if self.exists(name) => return Err(unavailable("no handle")),
-                    None => return Err(unavailable("never created")),
-                }
-            }
+            HandleRef::Named(name) => match self.handles.get(&(self.process_of(actor), name.clone())) {
+                Some(handle) => *handle,
+                None if self.exists(name) => return Err(unavailable("no handle")),
+                None => return Err(unavailable("never created")),
+            },
         })
     }
 
