@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Rounds of which the best counts.
-const ROUNDS: usize = 40;
+const ROUNDS: usize = 8;
 /// Events of the long recording.
 const LONG: usize = 100_000;
 
@@ -40,6 +40,7 @@ fn main() {
     }
     size(&pairs);
     seek(&pairs);
+    explain(&cases);
 }
 
 fn cost(pairs: &[Pair]) {
@@ -80,6 +81,26 @@ fn size(pairs: &[Pair]) {
         let at = |percent: usize| sizes[(sizes.len() - 1) * percent / 100];
         println!("bytes an event{title}: median {}, 90th percentile {}, most {}", at(50), at(90), at(100));
     }
+}
+
+/// What `tandem explain` does for each case that differs.
+fn explain(cases: &[Case]) {
+    let mut times: Vec<(Duration, &str)> = Vec::new();
+    for case in cases {
+        let kernel = |name: &str| kernels::by_name(name).expect("a kernel");
+        let start = Instant::now();
+        let compared =
+            replayer::compare(case, kernel(&case.kernels.0), kernel(&case.kernels.1)).expect("it runs");
+        let Some(parting) = replayer::explain::facts::first(&compared.comparison) else { continue };
+        for recording in [&compared.left, &compared.right] {
+            let of = kernel(&recording.header.kernel);
+            replayer::explain::story(recording, of, parting.event).expect("it goes the same way");
+        }
+        times.push((start.elapsed(), &case.name));
+    }
+    times.sort_unstable();
+    let (Some(most), Some(median)) = (times.last(), times.get(times.len() / 2)) else { return };
+    println!("explaining {} cases: median {:.1?}, most {:.1?} ({})", times.len(), median.0, most.0, most.1);
 }
 
 /// A recording of 100,000 events: those of a case, over and over.

@@ -94,6 +94,7 @@ guest_struct! {
         0x130 threads_began: u32,
         0x134 threads_ended: u32,
         0x138 ki_fast_system_call_disable: u32,
+        0x13C kd_answers: u32,
         0x160 stack_bitmap: [u8; 32],
         0x200 message_critical_process: [u8; 32],
         0x240 message_critical_thread: [u8; 32],

@@ -79,7 +79,7 @@ routines! {
         NtDelayExecution(2)[2] => ob::nt_delay_execution,
         NtDuplicateObject(7)[1] => ob::nt_duplicate_object,
         NtFreeVirtualMemory(4)[0] => mm::services::nt_free_virtual_memory,
-        NtGetContextThread(2)[2] => ps::context::nt_get_context_thread,
+        NtGetContextThread(2)[196] => ps::context::nt_get_context_thread,
         NtInvalidSystemService(0)[0] => driver::nt_invalid_system_service,
         NtOpenProcess(4)[0] => ps::open::nt_open_process,
         NtOpenSection(3)[0] => ob::nt_open_section,
@@ -94,7 +94,7 @@ routines! {
         NtResetEvent(2)[0] => ob::nt_reset_event,
         NtResumeProcess(1)[0] => ps::suspend::nt_resume_process,
         NtResumeThread(2)[0] => ps::suspend::nt_resume_thread,
-        NtSetContextThread(2)[2] => ps::context::nt_set_context_thread,
+        NtSetContextThread(2)[196] => ps::context::nt_set_context_thread,
         NtSetEvent(2)[0] => ob::nt_set_event,
         NtSetInformationDebugObject(5)[0] => dbgk::services::nt_set_information_debug_object,
         NtSetInformationProcess(4)[0] => ps::set::nt_set_information_process,
@@ -130,6 +130,9 @@ routines! {
         DriverSetPriority(2)[0] => driver::thread::driver_set_priority,
         DriverLeaveAndReadEvent(1)[0] => driver::thread::driver_leave_and_read_event,
         DriverSetPrivilege(1)[0] => driver::thread::driver_set_privilege,
+        DriverSetKernelDebugger(2)[0] => driver::thread::driver_set_kernel_debugger,
+        KeRundownThread(0)[0] => ps::exit::ke_rundown_thread,
+        KeSetProcess(2)[0] => ke::sync::ke_set_process,
     }
 }
 
@@ -167,7 +170,7 @@ impl Ke {
 /// Services in table 0 as the sheet counts them; those of the test driver stand behind.
 pub(crate) const DOCUMENTED: u32 = 0x128;
 /// Services in table 0.
-pub(crate) const LIMIT: u32 = DOCUMENTED + 13;
+pub(crate) const LIMIT: u32 = DOCUMENTED + 14;
 
 /// The system services: name, number (nt52.md 1.7), routine. The sheet leaves the numbers of
 /// NtCreateMutant, NtCreateSemaphore, NtOpenSection, NtReadVirtualMemory, NtReleaseMutant, NtReleaseSemaphore, NtResetEvent
@@ -233,4 +236,5 @@ pub(crate) const SERVICES: &[(&str, u32, Ke)] = &[
     ("DriverSetPriority", DOCUMENTED + 10, Ke::DriverSetPriority),
     ("DriverLeaveAndReadEvent", DOCUMENTED + 11, Ke::DriverLeaveAndReadEvent),
     ("DriverSetPrivilege", DOCUMENTED + 12, Ke::DriverSetPrivilege),
+    ("DriverSetKernelDebugger", DOCUMENTED + 13, Ke::DriverSetKernelDebugger),
 ];

@@ -218,3 +218,34 @@ fn selectors_that_the_processor_refuses_end_the_process() {
         });
     }
 }
+
+#[test]
+fn null_data_segments_hurt_nobody_but_the_program() {
+    // Interrupted in user mode, and on its way into the kernel.
+    for (symbol, eax) in [(program::PARK, 0), ("syscall", 0x10C)] {
+        each_period(|mut s| {
+            let patches = [
+                (at(Context::eip), program::symbol(symbol).0),
+                (at(Context::eax), eax),
+                (at(Context::seg_ds), 0),
+                (at(Context::seg_es), 0),
+            ];
+            let patches: Vec<u32> = patches.iter().flat_map(|(offset, value)| [*offset, *value]).collect();
+            let (_, late) = s.d.thread("late", s.app, 0, &patches);
+            s.d.has("thread late state running");
+            s.d.bring(late);
+            assert_eq!(s.d.m.cpu.reg(Reg::Eax), 0);
+            s.d.tick();
+            s.d.settle();
+            assert!(!s.d.stopped());
+        });
+    }
+    // Its first access to memory is a fault of its own.
+    each_period(|mut s| {
+        let patches = [at(Context::seg_ds), 0];
+        let (_, late) = s.d.thread("late", s.app, 0, &patches);
+        s.d.run(late, "write", program::DATA.0, 5);
+        s.d.has("process app exit status C0000005");
+        assert!(!s.d.stopped());
+    });
+}

@@ -198,3 +198,16 @@ fn win32_refuses_a_null_handle_by_itself() {
     s.d.has("thread worker state terminated");
     assert_eq!(s.d.simple(s.main, "TerminateThread", &[s.self_handle, 9]), Some(Status(0)));
 }
+
+#[test]
+fn a_bad_handle_is_told_before_one_that_is_there_twice() {
+    let mut s = scene(0);
+    let (main, own) = (s.main, s.self_handle);
+    let mut wait = |handles: &[u32]| {
+        let count = handles.len() as u32;
+        let args = [Value(count), Words(handles), Value(0), Value(0), Words(&[0, 0])];
+        s.d.call(main, "NtWaitForMultipleObjects", &args).0
+    };
+    assert_eq!(wait(&[own, own, 0x0BAD_BAD0]), Some(Status::INVALID_HANDLE));
+    assert_eq!(wait(&[own, own]), Some(Status::INVALID_PARAMETER_MIX));
+}

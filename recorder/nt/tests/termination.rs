@@ -333,6 +333,47 @@ fn the_last_thread_of_a_critical_process_stops_the_system() {
     });
 }
 
+/// The kernel debugger: enabled and present, with answers to its prompts.
+fn debugger(s: &mut driver::Scene, state: u32, answers: &[u8; 4]) {
+    let init = s.d.init();
+    let args = [state, u32::from_le_bytes(*answers)];
+    assert_eq!(s.d.simple(init, "DriverSetKernelDebugger", &args), OK);
+}
+
+#[test]
+fn a_kernel_debugger_may_let_critical_objects_go() {
+    each_period(|mut s| {
+        let init = s.d.init();
+        let args = [Value(s.app), Value(0x1D), Words(&[1]), Value(4)];
+        assert_eq!(s.d.call(init, "NtSetInformationProcess", &args).0, OK);
+        // What is no answer is asked again.
+        debugger(&mut s, 3, b"?xi\0");
+        assert_eq!(s.d.simple(s.main, "NtTerminateProcess", &[0, 1]), OK);
+        s.d.has("thread worker state terminated");
+        // Asked once for the process, and once more as its last thread leaves.
+        debugger(&mut s, 3, b"bI\0\0");
+        assert_eq!(s.d.simple(init, "NtTerminateProcess", &[s.app, 6]), OK);
+        s.d.has("process app exit status 00000006");
+        assert!(s.d.view().bugcheck.is_none());
+        // An exited critical process breaks too, before anything else is looked at.
+        debugger(&mut s, 1, b"iiii");
+        assert_eq!(s.d.simple(init, "NtTerminateProcess", &[s.app, 7]), None);
+        assert_eq!(s.d.view().bugcheck.unwrap().code, 0xF4);
+    });
+    // Its last thread leaves by itself, and the debugger has no answer left.
+    each_period(|mut s| {
+        let init = s.d.init();
+        let args = [Value(s.app), Value(0x1D), Words(&[1]), Value(4)];
+        assert_eq!(s.d.call(init, "NtSetInformationProcess", &args).0, OK);
+        assert_eq!(s.d.simple(s.worker, "NtTerminateThread", &[THREAD, 1]), None);
+        debugger(&mut s, 3, b"?\0\0\0");
+        assert_eq!(s.d.simple(s.main, "NtTerminateThread", &[THREAD, 1]), None);
+        let stop = s.d.view().bugcheck.unwrap();
+        assert_eq!((stop.code, stop.parameters[1].as_str()), (0xF4, "app"));
+        assert_eq!(stop.parameters[3], "Critical process 0x%p (%s) exited");
+    });
+}
+
 #[test]
 fn exit_process_ends_the_others_before_it_shuts_down() {
     each_period(|mut s| {

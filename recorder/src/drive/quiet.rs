@@ -24,7 +24,7 @@ const PATIENCE: u64 = 20_000;
 const STILL: u32 = 60;
 const STILL_PER_THREAD: u32 = 30;
 /// Instructions that an event may take before its machine counts as quiet whatever it does.
-const EVENT_MAX: u64 = 2_000_000;
+const EVENT_MAX: u64 = 500_000;
 
 /// Where a thread with nothing to do sits.
 pub(super) fn park() -> Va {

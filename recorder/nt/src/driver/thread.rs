@@ -2,6 +2,7 @@
 
 use crate::Nt;
 use crate::error::{attempt, done};
+use crate::global::DATA;
 use crate::ke::ready;
 use crate::ke::thread::current_process;
 use crate::layout::*;
@@ -34,6 +35,15 @@ pub(crate) fn driver_leave_and_read_event(_: &Nt, f: &mut Frame) -> Result<Flow,
     let (body, _) = attempt!(ob::lookup(f.m, handle, 0, Some(Kind::Event), KERNEL));
     let state = f.m.get(DispatcherHeader::at(body).signal_state())?;
     Ok(Flow::Return(state as u32))
+}
+
+/// DriverSetKernelDebugger(State, Answers): KdDebuggerEnabled (bit 0 enabled, bit 1 present), and up to
+/// four characters with which the debugger answers prompts, the low byte first.
+pub(crate) fn driver_set_kernel_debugger(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
+    let (state, answers) = (f.arg(0)? as u8 & 3, f.arg(1)?);
+    f.m.set(SHARED.kd_debugger_enabled(), state)?;
+    f.m.set(DATA.kd_answers(), answers)?;
+    done(Status::SUCCESS)
 }
 
 /// DriverSetPrivilege(Enabled): SeDebugPrivilege in the token of the caller's process.

@@ -1,8 +1,9 @@
 //! Dispatcher objects: signaling them, satisfying waiters, ending waits (nt52.md 8.11, 8.13).
 
 use super::{ready, timer};
+use crate::Nt;
 use crate::layout::*;
-use contract::Status;
+use contract::{Flow, Frame, Status};
 use guest::{Fault, Pointer, Read, Write};
 use machine::Machine;
 
@@ -188,8 +189,10 @@ pub(crate) fn release_mutant(m: &mut Machine, mutant: KMutant, abandon: bool) ->
     Ok(old)
 }
 
-/// KeSetProcess: the process's object is signaled.
-pub(crate) fn set_process(m: &mut Machine, process: KProcess, increment: u32) -> Result<(), Fault> {
-    m.set(process.header().signal_state(), 1)?;
-    wait_test(m, process.header(), increment)
+/// KeSetProcess(Process, Increment): the process's object is signaled.
+pub(crate) fn ke_set_process(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
+    let (process, increment) = (f.arg_ptr::<KProcess>(0)?, f.arg(1)?);
+    f.m.set(process.header().signal_state(), 1)?;
+    wait_test(f.m, process.header(), increment)?;
+    Ok(Flow::Return(0))
 }

@@ -45,14 +45,19 @@ pub(crate) fn ki_trap_dispatch(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
 
 const DEBUG: u32 = 1;
 const BREAKPOINT: u32 = 3;
+const GENERAL_PROTECTION: u32 = 13;
 const PAGE_FAULT: u32 = 14;
 
-/// A trap in kernel mode. Three are expected: arguments of a system call that cannot be read, the
-/// return to user mode with selectors that the processor does not take, and a debug trap.
+/// A trap in kernel mode. Four are expected: arguments of a system call that cannot be read, the
+/// return to user mode with selectors that the processor does not take, data segments that a program has
+/// spoilt, and a debug trap.
 fn kernel_trap(nt: &Nt, f: &mut Frame, frame: KTrapFrame, vector: u32, cr2: u32) -> Result<Flow, Fault> {
     let symbol = |name| nt.code.kernel.symbol(name).0;
     let eip = f.m.get(frame.eip())?;
     if vector == DEBUG {
+        return Ok(Flow::Return(frame.va().0));
+    }
+    if vector == GENERAL_PROTECTION && has_foreign_data_segments(f.m, frame)? {
         return Ok(Flow::Return(frame.va().0));
     }
     if vector == PAGE_FAULT && cr2 < USER_PROBE && eip == symbol("KiSystemServiceCopyArguments") {
@@ -73,6 +78,14 @@ fn kernel_trap(nt: &Nt, f: &mut Frame, frame: KTrapFrame, vector: u32, cr2: u32)
     };
     let write = f.m.get(frame.err_code())? >> 1 & 1;
     bugcheck::stop(f, bugcheck::KMODE_EXCEPTION_NOT_HANDLED, [code, eip, write, cr2])
+}
+
+/// Whether the kernel ran with another DS or ES than its own. System call entry relies on user mode's
+/// (nt52.md 6.7), where a program may have put anything; the sheet does not say what comes of it. Trap
+/// entry has loaded the flat ones, so that the instruction can be tried again.
+fn has_foreign_data_segments(m: &mut Machine, frame: KTrapFrame) -> Result<bool, Fault> {
+    let flat = u32::from(selector::R3_DATA);
+    Ok(m.get(frame.ds())? & 0xFFFF != flat || m.get(frame.es())? & 0xFFFF != flat)
 }
 
 /// The exit path has faulted while it restored the registers of user mode, and the trap's own frame
@@ -129,7 +142,7 @@ fn user_record(m: &mut Machine, frame: KTrapFrame, vector: u32, cr2: u32) -> Res
         4 => plain(STATUS_INTEGER_OVERFLOW),
         5 => plain(STATUS_ARRAY_BOUNDS_EXCEEDED),
         6 => plain(Status::ILLEGAL_INSTRUCTION.0),
-        13 if is_privileged(m, address) => plain(Status::PRIVILEGED_INSTRUCTION.0),
+        GENERAL_PROTECTION if is_privileged(m, address) => plain(Status::PRIVILEGED_INSTRUCTION.0),
         PAGE_FAULT => (Status::ACCESS_VIOLATION.0, vec![error >> 1 & 1, cr2]),
         16 => (float_code(m), vec![0]),
         17 => (Status::DATATYPE_MISALIGNMENT.0, Vec::new()),

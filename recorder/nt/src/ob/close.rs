@@ -110,6 +110,15 @@ pub(crate) fn ex_sweep_handle_table(_: &Nt, f: &mut Frame) -> Result<Flow, Fault
     }
 }
 
+/// Whether a handle of a process is there and protected from close.
+pub(crate) fn is_protected(m: &mut Machine, process: EProcess, handle: u32) -> Result<bool, Fault> {
+    let Some(table) = m.get(process.object_table())? else { return Ok(false) };
+    match handle::entry(m, table, handle)? {
+        Some(entry) => Ok(m.get(entry.granted_access())? & attribute::PROTECT != 0),
+        None => Ok(false),
+    }
+}
+
 fn rundown_of(process: EProcess) -> Slot<u32> {
     process.rundown_protect()
 }

@@ -109,10 +109,12 @@ fn capture(m: &mut Machine, count: u32, handles: Va, all: bool) -> Res<Vec<Va>> 
     for word in raw.chunks_exact(4) {
         let handle = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
         let (body, _) = lookup(m, handle, access::SYNCHRONIZE, None, mode)?;
-        if all && found.contains(&body) {
-            return Err(Status::INVALID_PARAMETER_MIX.into());
-        }
         found.push(body);
+    }
+    // Only now: a handle that is no good is told before one that is there twice.
+    let twice = (1..found.len()).any(|index| found[..index].contains(&found[index]));
+    if all && twice {
+        return Err(Status::INVALID_PARAMETER_MIX.into());
     }
     Ok(found)
 }

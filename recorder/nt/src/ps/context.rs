@@ -2,7 +2,6 @@
 
 use crate::Nt;
 use crate::error::{Res, attempt, done};
-use crate::ex::pool;
 use crate::ke::thread::current;
 use crate::ke::{apc, context, sync};
 use crate::layout::*;
@@ -23,9 +22,11 @@ guest_struct! {
     }
 }
 
-/// Locals of both services: the request, and the referenced thread.
-const REQUEST: u8 = 0;
-const THREAD: u8 = 1;
+/// Locals of both services: the referenced thread, and the request, which lies on the caller's kernel
+/// stack: there is nothing to allocate that could fail.
+const THREAD: u8 = 0;
+const REQUEST: (u8, u8) = (1, 195);
+const _: () = assert!(REQUEST.1 as u32 * 4 == Request::EXTENT);
 const GET: u32 = 0;
 const SET: u32 = 1;
 
@@ -83,10 +84,7 @@ fn own_frame(m: &mut Machine, thread: EThread) -> Result<KTrapFrame, Fault> {
 
 /// Queues the special kernel APC and waits for it.
 fn ask(f: &mut Frame, thread: EThread, raw: &[u8], what: u32) -> Result<Flow, Fault> {
-    let Some(at) = pool::allocate(f.m, Request::EXTENT, pool::tag(b"PsGc"))? else {
-        return done(Status::INSUFFICIENT_RESOURCES);
-    };
-    let request = Request::at(at);
+    let request = Request::at(f.block(REQUEST.0, REQUEST.1));
     f.m.put(request.context().at, raw)?;
     sync::init_event(f.m, request.done(), KObject::EventNotification, false)?;
     let with = apc::Init {
@@ -99,11 +97,9 @@ fn ask(f: &mut Frame, thread: EThread, raw: &[u8], what: u32) -> Result<Flow, Fa
     };
     apc::init(f.m, request.apc(), thread.tcb(), with)?;
     if !apc::insert(f.m, request.apc(), (what, thread.va().0), 2)? {
-        pool::free(f.m, at)?;
         return done(Status::UNSUCCESSFUL);
     }
     ob::reference(f.m, thread.va())?;
-    f.set_local(REQUEST, at.0)?;
     f.set_local(THREAD, thread.va().0)?;
     let args = [request.done().va().0, reason::EXECUTIVE, KERNEL, 0, 0];
     f.call(Ke::KeWaitForSingleObject.at(), &args, 1)
@@ -111,10 +107,9 @@ fn ask(f: &mut Frame, thread: EThread, raw: &[u8], what: u32) -> Result<Flow, Fa
 
 /// The answer, once the wait is over.
 fn finish(f: &mut Frame) -> Result<(Status, Vec<u8>), Fault> {
-    let (request, thread) = (f.local_ptr::<Request>(REQUEST)?, Va(f.local(THREAD)?));
+    let (request, thread) = (Request::at(f.block(REQUEST.0, REQUEST.1)), Va(f.local(THREAD)?));
     let mut raw = vec![0; SIZE as usize];
     f.m.bytes(request.context().at, &mut raw)?;
-    pool::free(f.m, request.va())?;
     ob::dereference(f.m, thread)?;
     Ok((Status::SUCCESS, raw))
 }

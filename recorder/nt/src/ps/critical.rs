@@ -32,13 +32,35 @@ pub(crate) fn init(m: &mut Machine) -> Result<(), Fault> {
 
 /// KdDebuggerEnabled.
 pub(crate) fn debugger_enabled(m: &mut Machine) -> Result<bool, Fault> {
-    Ok(m.get(SHARED.kd_debugger_enabled())? & 1 != 0)
+    Ok(m.get(SHARED.kd_debugger_enabled())? & KD_ENABLED != 0)
 }
 
-/// PspCatchCriticalBreak(Message, Object, ImageFileName). No kernel debugger is ever present, enabled
-/// or not, so that nobody can say to go on.
+/// KUSER_SHARED_DATA.KdDebuggerEnabled: bit 0 enabled, bit 1 present.
+const KD_ENABLED: u8 = 1;
+const KD_PRESENT: u8 = 2;
+
+/// Whether the kernel debugger's user says to go on. DbgPrompt's answers are the characters that the
+/// test driver has left (`DriverSetKernelDebugger`), one for each prompt; when they have run out, the
+/// debugger has gone, and is not present any more. `B` breaks in and the user lets the system go on.
+fn is_ignored(m: &mut Machine) -> Result<bool, Fault> {
+    while m.get(SHARED.kd_debugger_enabled())? & (KD_ENABLED | KD_PRESENT) == KD_ENABLED | KD_PRESENT {
+        let answers = m.get(DATA.kd_answers())?;
+        m.set(DATA.kd_answers(), answers >> 8)?;
+        match answers as u8 {
+            b'B' | b'b' | b'I' | b'i' => return Ok(true),
+            0 => m.set(SHARED.kd_debugger_enabled(), KD_ENABLED)?,
+            _ => {}
+        }
+    }
+    Ok(false)
+}
+
+/// PspCatchCriticalBreak(Message, Object, ImageFileName). Nobody reads what it prints.
 pub(crate) fn psp_catch_critical_break(_: &crate::Nt, f: &mut Frame) -> Result<Flow, Fault> {
     let (message, object, name) = (f.arg(0)?, f.arg(1)?, f.arg(2)?);
+    if is_ignored(f.m)? {
+        return Ok(Flow::Return(0));
+    }
     let kind: u8 = f.m.load(DispatcherHeader::at(Va(object)).kind().at)?;
     bugcheck::stop(f, bugcheck::CRITICAL_OBJECT_TERMINATION, [kind.into(), object, name, message])
 }

@@ -51,12 +51,14 @@ pub(crate) fn psp_process_delete(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
             }
             f.call(Ke::ObKillProcess.at(), &[process.va().0], 1)
         }
-        1 => {
-            detach(f)?;
-            leave(f, process)
-        }
+        1 => match detach(f)? {
+            false => bugcheck::stop(f, bugcheck::INVALID_PROCESS_DETACH_ATTEMPT, [0; 4]),
+            true => leave(f, process),
+        },
         _ => {
-            detach(f)?;
+            if !detach(f)? {
+                return bugcheck::stop(f, bugcheck::INVALID_PROCESS_DETACH_ATTEMPT, [0; 4]);
+            }
             memory::delete(f.m, process)?;
             free_id(f, process)
         }
@@ -67,12 +69,13 @@ fn has_address_space(f: &mut Frame, process: EProcess) -> Result<bool, Fault> {
     Ok(f.m.get(process.flags())? & process_flags::HAS_ADDRESS_SPACE != 0)
 }
 
-fn detach(f: &mut Frame) -> Result<(), Fault> {
-    if f.local(0)? != 0 {
-        f.set_local(0, 0)?;
-        attach::detach(f.m)?;
+/// Detaches, if the worker is attached. False when it may not.
+fn detach(f: &mut Frame) -> Result<bool, Fault> {
+    if f.local(0)? == 0 {
+        return Ok(true);
     }
-    Ok(())
+    f.set_local(0, 0)?;
+    attach::detach(f.m)
 }
 
 /// The address space, if the process got as far as having one.

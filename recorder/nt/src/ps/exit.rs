@@ -44,6 +44,10 @@ pub(crate) fn psp_exit_thread(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
         3 => wait_for_others(f, thread, process),
         // Step 13 is done.
         4 => after_debugger(f, thread, process),
+        // Steps 14, 15 and 23 are done.
+        11 => last_of_critical(f, thread, process),
+        12 => abandon(f, thread),
+        13 => grant_wishes(f, thread, process),
         // Step 24 is done.
         5 => record(f, thread, process),
         // Step 29 is done.
@@ -60,6 +64,8 @@ pub(crate) fn psp_exit_thread(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
         }
         // Step 40, back from one rundown routine.
         9 => run_down(f, thread, process),
+        // Step 44 is done: who waited for the process may have run.
+        14 => f.call(Ke::KeTerminateThread.at(), &[0], 15),
         _ => Ok(Flow::Return(0)),
     }
 }
@@ -152,44 +158,65 @@ fn report(f: &mut Frame, thread: EThread, process: EProcess) -> Result<Flow, Fau
     }
 }
 
-/// Steps 14 to 24.
+/// Step 14.
 fn after_debugger(f: &mut Frame, thread: EThread, process: EProcess) -> Result<Flow, Fault> {
-    let debugger = critical::debugger_enabled(f.m)?;
-    let name = process.image_file_name().at;
     let flags = f.m.get(thread.cross_thread_flags())?;
-    if debugger && flags & cross::BREAK_ON_TERMINATION != 0 {
+    if critical::debugger_enabled(f.m)? && flags & cross::BREAK_ON_TERMINATION != 0 {
         let message = crate::global::DATA.message_thread_exited().at;
-        let args = [message.0, thread.va().0, name.0];
-        return f.call(Ke::PspCatchCriticalBreak.at(), &args, 15);
+        let args = [message.0, thread.va().0, process.image_file_name().at.0];
+        return f.call(Ke::PspCatchCriticalBreak.at(), &args, 11);
     }
-    let last = f.local(LAST)? != 0;
-    if last && f.m.get(process.flags())? & process_flags::BREAK_ON_TERMINATION != 0 {
-        if debugger {
-            let message = crate::global::DATA.message_process_exited().at;
-            let args = [message.0, process.va().0, name.0];
-            return f.call(Ke::PspCatchCriticalBreak.at(), &args, 15);
-        }
-        return bugcheck::stop(f, bugcheck::CRITICAL_PROCESS_DIED, [process.va().0, 0, 0, 0]);
+    last_of_critical(f, thread, process)
+}
+
+/// Step 15.
+fn last_of_critical(f: &mut Frame, thread: EThread, process: EProcess) -> Result<Flow, Fault> {
+    let critical = f.m.get(process.flags())? & process_flags::BREAK_ON_TERMINATION != 0;
+    if f.local(LAST)? == 0 || !critical {
+        return abandon(f, thread);
     }
+    if critical::debugger_enabled(f.m)? {
+        let message = crate::global::DATA.message_process_exited().at;
+        let args = [message.0, process.va().0, process.image_file_name().at.0];
+        return f.call(Ke::PspCatchCriticalBreak.at(), &args, 12);
+    }
+    bugcheck::stop(f, bugcheck::CRITICAL_PROCESS_DIED, [process.va().0, 0, 0, 0])
+}
+
+/// Steps 19 to 23.
+fn abandon(f: &mut Frame, thread: EThread) -> Result<Flow, Fault> {
     if f.m.get(thread.tcb().enable_stack_swap())? == 0 {
         return bugcheck::stop(f, bugcheck::KERNEL_STACK_LOCKED_AT_EXIT, [0; 4]);
     }
-    if let Some(mutant) = abandon_mutants(f.m, thread.tcb())? {
-        let what = [thread.va().0, mutant.va().0, 0, 0];
-        return bugcheck::stop(f, bugcheck::THREAD_TERMINATE_HELD_MUTEX, what);
-    }
+    f.call(Ke::KeRundownThread.at(), &[], 13)
+}
+
+/// Step 24.
+fn grant_wishes(f: &mut Frame, thread: EThread, process: EProcess) -> Result<Flow, Fault> {
     let teb = Teb::at(f.m.get(thread.tcb().teb())?);
-    if teb.va().is_null() || flags & cross::DEADTHREAD != 0 {
+    let dead = f.m.get(thread.cross_thread_flags())? & cross::DEADTHREAD != 0;
+    if teb.va().is_null() || dead {
         return record(f, thread, process);
     }
     let (free, stack, debug) = teb_wishes(f.m, teb);
     if free {
         release(f.m, process, stack)?;
     }
-    match debug {
-        0 => record(f, thread, process),
-        handle => f.call(Ke::ObpCloseHandleEntry.at(), &[process.va().0, handle], 5),
+    // As user mode closes: a protected handle stays.
+    if debug == 0 || ob::is_protected(f.m, process, debug)? {
+        return record(f, thread, process);
     }
+    f.call(Ke::ObpCloseHandleEntry.at(), &[process.va().0, debug], 5)
+}
+
+/// KeRundownThread(). Who waits for a mutant of the thread's may run as it returns.
+pub(crate) fn ke_rundown_thread(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
+    let thread = current(f.m)?;
+    if let Some(mutant) = abandon_mutants(f.m, thread.tcb())? {
+        let what = [thread.va().0, mutant.va().0, 0, 0];
+        return bugcheck::stop(f, bugcheck::THREAD_TERMINATE_HELD_MUTEX, what);
+    }
+    Ok(Flow::Return(0))
 }
 
 /// KeRundownThread: a mutant that must not be held, if there is one.
@@ -286,7 +313,7 @@ fn run_down(f: &mut Frame, thread: EThread, process: EProcess) -> Result<Flow, F
         return bugcheck::stop(f, bugcheck::KERNEL_APC_PENDING_DURING_EXIT, what);
     }
     if last {
-        sync::set_process(f.m, process.pcb(), 0)?;
+        return f.call(Ke::KeSetProcess.at(), &[process.va().0, 0], 14);
     }
     f.call(Ke::KeTerminateThread.at(), &[0], 15)
 }

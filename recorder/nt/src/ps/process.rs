@@ -147,7 +147,7 @@ fn fill(m: &mut Machine, process: EProcess, make: &Make) -> Res<()> {
         }
         None if !system => {
             let section = m.get(parent.section_object())?;
-            if section.is_null() {
+            if section.is_null() || m.get(parent.rundown_protect())? & 1 != 0 {
                 return Err(Status::PROCESS_IS_TERMINATING.into());
             }
             // To clone an address space is more than this kernel does (nt52.md 3.6).

@@ -43,7 +43,8 @@ fn build_frame(s: &mut Stubs, saved: &'static str) -> Result<(), AssembleError> 
     s.asm.push(dword_ptr(0).fs())?;
     s.asm.mov(dword_ptr(0).fs(), u32::MAX)?;
     s.asm.mov(esi, dword_ptr(pcr::CURRENT_THREAD).fs())?;
-    s.asm.movzx(ebx, byte_ptr(esi + kthread::PREVIOUS_MODE))?;
+    // By way of SS: user mode may have left anything in DS.
+    s.asm.movzx(ebx, byte_ptr(esi + kthread::PREVIOUS_MODE).ss())?;
     s.asm.push(ebx)?;
     s.asm.push(eax)?;
     s.asm.push(ecx)?;
