@@ -78,7 +78,7 @@ pub fn explained(
     }
     if fetched(judge.1) == machine.1 {
         let partial = makes_several_accesses(mnemonic) && machine.1 != End::Done;
-        return (partial && differs_by_parts(&judge.0, &machine.0, mnemonic))
+        return (partial && differs_by_parts(judge, machine, mnemonic))
             .then_some("AMD's processors keep some of several accesses when a later one faults");
     }
     let locked = case.code[..case.len.min(case.code.len())].contains(&0xF0);
@@ -106,15 +106,15 @@ pub fn explained(
     }
 }
 
-/// Whether the two are alike but for memory and, after POPA, the registers.
-fn differs_by_parts(judge: &State, machine: &State, mnemonic: Mnemonic) -> bool {
+/// Whether the two differ, and in nothing but memory and, after POPA, the registers.
+fn differs_by_parts(judge: &(State, End), machine: &(State, End), mnemonic: Mnemonic) -> bool {
+    let none = Undefined::default();
     let mut alike = machine.clone();
-    alike.bytes = judge.bytes.clone();
+    alike.0.bytes = judge.0.bytes.clone();
     if matches!(mnemonic, Mnemonic::Popa | Mnemonic::Popad) {
-        alike.regs = judge.regs;
+        alike.0.regs = judge.0.regs;
     }
-    alike.x87 = judge.x87.clone();
-    *judge != *machine && alike == *judge
+    difference(judge, machine, &none).is_some() && difference(judge, &alike, &none).is_none()
 }
 
 fn is_port_string(mnemonic: Mnemonic) -> bool {
