@@ -120,6 +120,17 @@ impl Comparison {
     }
 }
 
+impl Comparison {
+    /// The rows of [`Comparison::event_text`].
+    ///
+    /// # Panics
+    /// When there is no such event.
+    pub fn event_rows(&self, index: usize) -> Vec<crate::Told> {
+        let before = index.checked_sub(1).map(|before| &self.events[before]);
+        crate::text::told(before, &self.events[index])
+    }
+}
+
 impl ComparedEvent {
     /// Whether both kernels made the same of it.
     pub fn agrees(&self) -> bool {

@@ -15,3 +15,4 @@ mod comparison;
 mod text;
 
 pub use comparison::{ComparedEvent, Comparison, Difference, LeftBehind, Side};
+pub use text::{By, Told};

@@ -21,6 +21,30 @@ const KIND: usize = 8;
 /// differs stands out.
 const BESIDE: usize = 3;
 
+/// Which kernels a row tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Both did the same.
+    Both,
+    /// The first kernel.
+    Left,
+    /// The second kernel.
+    Right,
+}
+
+/// A row of an event's text: `thread  worker  waiting -> terminated`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Whose it is.
+    pub by: By,
+    /// What it is about: `returned`, `thread`.
+    pub kind: String,
+    /// The name of that; empty where there is none.
+    pub name: String,
+    /// What is told; may be empty.
+    pub text: String,
+}
+
 /// A line below an event: of what kind, about which name, and what is told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Row {
@@ -38,12 +62,28 @@ enum Merged {
 
 /// The text of `event`, which follows `before`.
 pub(crate) fn event(of: &Comparison, before: Option<&ComparedEvent>, event: &ComparedEvent) -> String {
+    layout(of, &event.text, &merged(before, event))
+}
+
+/// What the text of `event` tells below its line, row by row.
+pub(crate) fn told(before: Option<&ComparedEvent>, event: &ComparedEvent) -> Vec<Told> {
+    let told = |by, row: Row| Told { by, kind: row.kind, name: row.name, text: row.text };
+    let rows = merged(before, event).into_iter();
+    rows.map(|row| match row {
+        Merged::Both(row) => told(By::Both, row),
+        Merged::Left(row) => told(By::Left, row),
+        Merged::Right(row) => told(By::Right, row),
+    })
+    .collect()
+}
+
+fn merged(before: Option<&ComparedEvent>, event: &ComparedEvent) -> Vec<Merged> {
     let mut rows = outcomes(&event.left.outcome, &event.right.outcome);
     let caller = caller(&event.text);
     let left = changes(before.map(|event| &event.left), &event.left, caller);
     let right = changes(before.map(|event| &event.right), &event.right, caller);
     rows.extend(merge(left, right));
-    layout(of, &event.text, &rows)
+    rows
 }
 
 /// What was left behind at the end; nothing when nothing was.

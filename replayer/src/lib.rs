@@ -9,6 +9,7 @@
 //!   slot named.
 //! - [`gdb`] lets the debugger gdb go forwards and backwards through a recording.
 //! - [`minimize()`] makes a script smaller that still shows the same difference.
+//! - [`report`] writes a run as a static site.
 //! - [`cli`] is the program. Everything it says goes through one type, and ends in one of three
 //!   statuses: 0 as written, 1 something unexpected, 2 bad usage or input.
 
@@ -23,6 +24,7 @@ pub mod gdb;
 pub mod json;
 pub mod judge;
 pub mod minimize;
+pub mod report;
 pub mod verify;
 
 pub use compare::{Compared, PairError, compare, outcomes, pair};

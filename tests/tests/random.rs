@@ -5,7 +5,7 @@
 //! ```text
 //! cargo test -p tests --test random                          some scripts
 //! TANDEM_SCRIPTS=1000 cargo test -p tests --test random      a thousand of them
-//! TANDEM_SEED=17 TANDEM_SCRIPTS=1 cargo test …               the one that a failure names
+//! TANDEM_SEED=17 TANDEM_SCRIPTS=1 cargo test …               the one that a failure names, and its text
 //! ```
 
 use contract::{Activity, Kernel, ObjectId, Outcome, ThreadStatus};
@@ -44,7 +44,10 @@ fn run(name: &str, check: impl Fn(&Recording, &dyn Kernel, usize) -> Result<(), 
         let text = script(seed, LINES);
         let told = one(&text, kernel).and_then(|recording| check(&recording, kernel, clearing(&text)));
         if let Err(why) = told {
-            failures.push(format!("seed {seed} on {name}: {why}"));
+            // The script of one that is asked for by its seed; of many, their seeds.
+            let shown =
+                if number("TANDEM_SCRIPTS", SCRIPTS) == 1 { format!("\n{text}") } else { String::new() };
+            failures.push(format!("seed {seed} on {name}: {why}{shown}"));
         }
     }
     let shown: Vec<String> = failures.iter().take(20).cloned().collect();

@@ -1,4 +1,4 @@
-//! The x87 floating-point unit: its state, the images in which it is saved, and ([`operate`]) what its
+//! The x87 floating-point unit: its state, the images in which it is saved, and (`operate`) what its
 //! instructions do to it. Transcendental instructions end the run: no kernel here uses one.
 
 pub(crate) mod operate;

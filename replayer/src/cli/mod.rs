@@ -111,6 +111,9 @@ struct RunOptions {
     /// How the outcome is printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// Also writes a report for browsers into this folder: new, empty, or an earlier report's
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

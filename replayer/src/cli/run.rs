@@ -2,13 +2,15 @@
 
 use super::{BAD, FINE, Format, RunOptions, UNEXPECTED, kernel, messages::Messages};
 use crate::corpus::{self, Source};
+use crate::coverage::coverage;
 use crate::formats::{Entry, junit, perfetto, sarif};
 use crate::judge::{Surprise, Verdict, judge};
+use crate::report::{self, Listed, Rules, Site, SiteError};
 use crate::{Compared, batch, compare, json};
 use contract::Kernel;
 use golden::Comparison;
 use recorder::{Case, RecordError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A case, the kernels that it runs on, and where it comes from.
 struct Job {
@@ -23,6 +25,8 @@ struct Done {
     entry: Entry,
     /// Its part of what is printed, in a format that is printed case by case.
     piece: Option<String>,
+    /// Its page in the report, when one is written and the case could be recorded.
+    page: Option<String>,
 }
 
 /// How many cases had which verdict.
@@ -38,22 +42,33 @@ pub(super) fn run(here: &Path, options: &RunOptions, messages: &mut Messages) ->
         if options.paths.is_empty() { corpus::whole(here)? } else { corpus::find(&options.paths, here)? };
     let Some(jobs) = jobs(sources, options, messages)? else { return Ok(BAD) };
 
+    let mut report = match &options.report {
+        Some(folder) => Some(Report::begin(here, folder, &jobs)?),
+        None => None,
+    };
     let mut count = Count::default();
     let mut entries = Vec::new();
     messages.begin(jobs.len());
     let numbered: Vec<(usize, &Job)> = jobs.iter().enumerate().collect();
     batch::in_order(
         &numbered,
-        |(index, job)| one(*index, job, options.format),
-        |_, done| {
+        |(index, job)| one(*index, job, options.format, report.as_ref()),
+        |index, done| {
             tell(&done, entries.len(), options.format, messages)?;
+            if let Some(report) = &report {
+                report.write(index, &done)?;
+            }
             count.add(&done.entry.verdict);
             messages.advance(&done.entry.shown);
             entries.push(done.entry);
-            Ok::<_, std::io::Error>(())
+            Ok::<_, anyhow::Error>(())
         },
     )?;
     messages.finish();
+    if let Some(report) = report.take() {
+        let index = report.end(&jobs, &entries)?;
+        messages.note(&format!("report: {}\n", index.display()))?;
+    }
 
     let closing = count.line();
     match options.format {
@@ -67,6 +82,41 @@ pub(super) fn run(here: &Path, options: &RunOptions, messages: &mut Messages) ->
         messages.note(&format!("{closing}\n"))?;
     }
     Ok(if count.unexpected == 0 { FINE } else { UNEXPECTED })
+}
+
+/// A report that is being written.
+struct Report {
+    site: Site,
+    rules: Rules,
+    /// Where each case's page goes.
+    places: Vec<String>,
+}
+
+impl Report {
+    fn begin(here: &Path, folder: &Path, jobs: &[Job]) -> anyhow::Result<Report> {
+        let mut site = Site::begin(&here.join(folder))?;
+        let places = jobs.iter().map(|job| site.place(&job.source.name)).collect();
+        // Cases from elsewhere have no sheets beside them; their rules are numbers then.
+        let sheets = corpus::top(here).ok().and_then(|top| coverage(&top).ok());
+        let rules = sheets.map_or_else(Vec::new, |told| told.sheets).into_iter();
+        let rules = rules.flat_map(|sheet| sheet.rules).map(|rule| (rule.rule, rule.text)).collect();
+        Ok(Report { site, rules, places })
+    }
+
+    fn write(&self, index: usize, done: &Done) -> Result<(), SiteError> {
+        done.page.iter().try_for_each(|page| self.site.page(&self.places[index], page))
+    }
+
+    /// Writes the overview. Gives its path.
+    fn end(self, jobs: &[Job], entries: &[Entry]) -> Result<PathBuf, SiteError> {
+        let listed = jobs.iter().zip(entries).zip(self.places).map(|((job, entry), place)| Listed {
+            entry: entry.clone(),
+            covers: job.case.covers.clone(),
+            kernels: [job.left.name().to_owned(), job.right.name().to_owned()],
+            page: (!entry.failed).then_some(place),
+        });
+        self.site.end(&listed.collect::<Vec<_>>(), &self.rules)
+    }
 }
 
 /// Reads every case before any is run; none when one of them is wrong, which has been told then.
@@ -93,7 +143,7 @@ fn jobs(
     Ok((!wrong).then_some(jobs))
 }
 
-fn one(index: usize, job: &Job, format: Format) -> Done {
+fn one(index: usize, job: &Job, format: Format, report: Option<&Report>) -> Done {
     let entry = |verdict, failed| Entry {
         shown: job.source.shown.clone(),
         name: job.source.name.clone(),
@@ -108,7 +158,7 @@ fn one(index: usize, job: &Job, format: Format) -> Done {
         Err(error) => {
             let surprise =
                 Surprise { line: error_line(&error), what: error.to_string(), more: String::new() };
-            return Done { entry: entry(Verdict::Unexpected(surprise), true), piece: None };
+            return Done { entry: entry(Verdict::Unexpected(surprise), true), piece: None, page: None };
         }
     };
     let verdict = judge(&job.case, &compared.comparison, job.source.goldens.as_deref());
@@ -117,7 +167,12 @@ fn one(index: usize, job: &Job, format: Format) -> Done {
         .comparison
         .first_difference()
         .map(|first| (first.line, format!("{}: {left} {}, {right} {}", first.what, first.left, first.right)));
-    Done { entry: Entry { first, ..entry(verdict, false) }, piece: piece(index, job, &compared, format) }
+    let entry = Entry { first, ..entry(verdict, false) };
+    let page = report.map(|report| {
+        let kernels = [job.left, job.right];
+        report::page(&entry, &job.case.covers, &compared, kernels, &report.rules, "../")
+    });
+    Done { piece: piece(index, job, &compared, format), page, entry }
 }
 
 fn piece(index: usize, job: &Job, compared: &Compared, format: Format) -> Option<String> {
@@ -142,7 +197,7 @@ fn error_line(error: &RecordError) -> u32 {
 
 /// Prints what belongs to one case, of which so many came `before`.
 fn tell(done: &Done, before: usize, format: Format, messages: &mut Messages) -> std::io::Result<()> {
-    let Done { entry: Entry { shown, verdict, .. }, piece } = done;
+    let Done { entry: Entry { shown, verdict, .. }, piece, .. } = done;
     let line = match verdict {
         Verdict::Agrees => format!("agrees              {shown}\n"),
         Verdict::Differs => format!("differs as written  {shown}\n"),

@@ -5,6 +5,8 @@
 //! what it did is read back; the machine does the same from the same state. Where this cannot be done
 //! (another operating system, another processor, no ptrace, no 32-bit programs) [`Real::start`] says
 //! why, and the comparison is skipped, not passed.
+//!
+//! [`bochs`] judges the rest: what ring 3 cannot show, and the guest code of whole cases.
 
 pub mod bochs;
 mod compare;

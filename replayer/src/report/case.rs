@@ -1,0 +1,290 @@
+//! A case's page: both kernels side by side as lanes over the same events.
+
+use super::{Rules, chip, document};
+use crate::Compared;
+use crate::explain::{FieldChange, Names, Row, Story, calls, facts, fields, rows, stack, story};
+use crate::formats::Entry;
+use crate::judge::Verdict;
+use contract::Kernel;
+use golden::{By, LeftBehind, Told};
+use maud::{Markup, html};
+use recorder::Recording;
+
+/// Rows of a trace that are shown, at most: a page has to stay one that can be read.
+const ROWS: usize = 400;
+/// Levels of a trace that are indented.
+const DEEPEST: usize = 12;
+
+/// A kernel's run.
+struct Lane<'r> {
+    name: &'r str,
+    recording: &'r Recording,
+    kernel: &'static dyn Kernel,
+}
+
+/// The page of a case; `up` leads from it to the site's folder.
+pub fn page(
+    entry: &Entry,
+    covers: &[String],
+    compared: &Compared,
+    kernels: [&'static dyn Kernel; 2],
+    rules: &Rules,
+    up: &str,
+) -> String {
+    let comparison = &compared.comparison;
+    let lanes = [
+        Lane { name: &comparison.left, recording: &compared.left, kernel: kernels[0] },
+        Lane { name: &comparison.right, recording: &compared.right, kernel: kernels[1] },
+    ];
+    let first = facts::first(comparison);
+    let parting = first.as_ref().map(|parting| parting.event - 1);
+    let (label, class) = chip(&entry.verdict);
+    let body = html! {
+        header .top {
+            p .brand { a href={ (up) "index.html" } { "Tandem" } " / " (entry.name) }
+            h1 { (entry.title) }
+            p .{ "verdict " (class) } {
+                span .chip { (label) }
+                @if let Some(reason) = &entry.reason { " " span .reason { (reason) } }
+            }
+            @if let Verdict::Unexpected(surprise) = &entry.verdict {
+                p .surprise { (entry.shown) ":" (surprise.line) ": " (surprise.what) }
+                @if !surprise.more.is_empty() { pre { (surprise.more) } }
+            }
+            @if !covers.is_empty() {
+                dl .rules {
+                    @for rule in covers {
+                        dt { (rule) }
+                        dd { (rules.get(rule).map_or("", String::as_str)) }
+                    }
+                }
+            }
+            @if parting.is_some() { p { a .jump href="#first" { "To the first difference" } } }
+        }
+        main #main .lanes {
+            div .heads aria-hidden="true" {
+                @for lane in &lanes { p { (lane.name) } }
+            }
+            @for (index, event) in comparison.events.iter().enumerate() {
+                @let here = parting == Some(index);
+                @let follows = parting.is_some_and(|first| index > first) && !event.agrees();
+                section .event .first[here] .follows[follows] id=[here.then_some("first")] {
+                    h2 {
+                        span .line { (event.line) }
+                        span {
+                            code { (event.text) }
+                            @if here { " " span .mark { "the first difference" } }
+                            @if follows { " " span .mark .quiet { "follows from it" } }
+                        }
+                    }
+                    (told(&comparison.event_rows(index), &lanes))
+                    @if here { (parted(&lanes, index)) }
+                    (details(&lanes, index))
+                }
+            }
+            (left_behind(&comparison.left_behind, &lanes))
+        }
+    };
+    document(&format!("{} - Tandem", entry.name), up, &body)
+}
+
+/// What both did once, and what each did in its lane.
+fn told(rows: &[Told], lanes: &[Lane; 2]) -> Markup {
+    let cell = |row: &Told| {
+        html! {
+            span .kind { (row.kind) }
+            @if !row.name.is_empty() { " " b { (row.name) } }
+            @if !row.text.is_empty() { " " span .text { (row.text) } }
+        }
+    };
+    let of = |by: By| rows.iter().filter(move |row| row.by == by);
+    html! {
+        @if of(By::Both).next().is_some() {
+            ul .both { @for row in of(By::Both) { li { (cell(row)) } } }
+        }
+        @if of(By::Left).chain(of(By::Right)).next().is_some() {
+            div .sides {
+                @for (lane, by) in lanes.iter().zip([By::Left, By::Right]) {
+                    div .side {
+                        p .lane { (lane.name) }
+                        ul {
+                            @for row in of(by) { li { (cell(row)) } }
+                            @if of(by).next().is_none() { li .nothing { "nothing" } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What was still there at the end and belonged to nothing that lives.
+fn left_behind((left, right): &(LeftBehind, LeftBehind), lanes: &[Lane; 2]) -> Markup {
+    html! {
+        @if !left.is_empty() || !right.is_empty() {
+            section .event .follows[left == right] {
+                h2 { span .line { "end" } code { "left behind" } }
+                div .sides {
+                    @for (lane, list) in lanes.iter().zip([left, right]) {
+                        div .side {
+                            p .lane { (lane.name) }
+                            ul {
+                                @for (kind, count) in list { li { span .kind { (kind) } " " b { (count) } } }
+                                @if list.is_empty() { li .nothing { "nothing" } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where each kernel stood when the first difference was decided.
+fn parted(lanes: &[Lane; 2], index: usize) -> Markup {
+    let stories: Vec<Option<Story>> =
+        lanes.iter().map(|lane| story(lane.recording, lane.kernel, index + 1).ok()).collect();
+    html! {
+        details .story open {
+            summary { "Where it was decided" }
+            div .sides {
+                @for (lane, story) in lanes.iter().zip(&stories) {
+                    div .side {
+                        p .lane { (lane.name) }
+                        @if let Some(story) = story {
+                            p { code { (story.what) } }
+                            p .quiet { (story.thread) ", instruction " (story.instant) " of the event" }
+                            @for stack in &story.stacks { (picture(stack)) }
+                            @if story.stacks.is_empty() { p .quiet { "No stack: the thread has ended." } }
+                            (code(story))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A stack as a picture: a box a slot, the frames told apart, the lowest address first.
+fn picture(stack: &stack::Stack) -> Markup {
+    html! {
+        figure .stack {
+            figcaption { "Stack in ring " (stack.ring) ", ESP " code { (format!("{:08X}", stack.esp)) } }
+            ol .frames {
+                @for frame in &stack.frames { li { code { (frame.title) } } }
+            }
+            details {
+                summary { "Slot by slot" }
+                div .scroll tabindex="0" {
+                    table {
+                        thead { tr { th scope="col" { "at" } th scope="col" { "holds" } th scope="col" { "is" } } }
+                        tbody {
+                            @for slot in &stack.slots {
+                                tr .border[slot.name == "return address" || slot.name.ends_with(".Eip")] {
+                                    td { (format!("{:08X}", slot.at)) }
+                                    td {
+                                        (format!("{:08X}", slot.value))
+                                        @if slot.count > 1 { " ×" (slot.count) }
+                                    }
+                                    td {
+                                        (slot.name)
+                                        @if let Some(meaning) = &slot.meaning { " " span .meaning { (meaning) } }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn code(story: &Story) -> Markup {
+    html! {
+        @if !story.code.is_empty() {
+            details {
+                summary { "The last instructions" }
+                div .scroll tabindex="0" {
+                    table {
+                        tbody {
+                            @for line in &story.code {
+                                tr {
+                                    td { (format!("{:08X}", line.at.0)) }
+                                    td { (line.symbol) }
+                                    td { (line.text) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The calls and the fields of an event, folded.
+fn details(lanes: &[Lane; 2], index: usize) -> Markup {
+    let sides: Vec<(Vec<Row>, Vec<FieldChange>)> = lanes.iter().map(|lane| lane.private(index + 1)).collect();
+    let calls = sides.iter().map(|(rows, _)| rows.iter().filter(|row| row.call.is_some()).count());
+    let counted: Vec<String> = calls.map(|count| count.to_string()).collect();
+    html! {
+        details .private {
+            summary { "Calls and fields " span .quiet { (counted.join(" and ")) " calls" } }
+            div .sides {
+                @for (lane, (rows, changes)) in lanes.iter().zip(&sides) {
+                    div .side {
+                        p .lane { (lane.name) }
+                        (trace(rows))
+                        (changed(changes))
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Lane<'_> {
+    /// What the kernel did in an event (counted from 1) that no program could tell.
+    fn private(&self, number: usize) -> (Vec<Row>, Vec<FieldChange>) {
+        let (Some(before), Some(event)) = (self.recording.event(number - 1), self.recording.event(number))
+        else {
+            return (Vec::new(), Vec::new());
+        };
+        let names = Names::new(self.kernel, &event.machine, &event.named);
+        let rows = rows(&names, &calls(self.recording, number));
+        let changes = fields::differing(self.kernel, &event.named, &before.machine, &event.machine);
+        (rows, changes.into_iter().filter(|change| !change.is_scheduling()).collect())
+    }
+}
+
+fn trace(rows: &[Row]) -> Markup {
+    html! {
+        div .scroll .trace tabindex="0" {
+            ol {
+                @for row in rows.iter().take(ROWS) {
+                    @if row.call.is_none() {
+                        li .thread { (row.text) }
+                    } @else {
+                        li .{ "d" (row.depth.min(DEEPEST)) } {
+                            code { (row.text) }
+                            @if row.times > 1 { " ×" (row.times) }
+                        }
+                    }
+                }
+                @if rows.len() > ROWS { li .quiet { "and " (rows.len() - ROWS) " more" } }
+                @if rows.is_empty() { li .quiet { "no calls" } }
+            }
+        }
+    }
+}
+
+fn changed(changes: &[FieldChange]) -> Markup {
+    html! {
+        @if !changes.is_empty() {
+            div .scroll .fields tabindex="0" {
+                ul { @for change in changes { li { code { (change) } } } }
+            }
+        }
+    }
+}
