@@ -176,9 +176,9 @@ fn gdb_is_refused_to_write() {
     let script = "echo == place\\n
 monitor where
 echo == memory\\n
-print *(int*)$esp
-set variable *(int*)$esp = 77
-print *(int*)$esp != 77
+print *(int*)$pc
+set variable *(int*)$pc = 77
+print *(int*)$pc != 77
 echo == registers\\n
 print $eax = 77
 maint flush register-cache

@@ -1,6 +1,6 @@
 //! Comparing what two judges say of one instruction.
 
-use crate::{Bytes, Case, End, SYSTEM, State, Undefined, X87};
+use crate::{Bytes, Case, End, SIGNALS, SIGNALS_SIZE, SYSTEM, State, Undefined, X87};
 use iced_x86::Mnemonic;
 
 /// The names of the general registers, by their encodings.
@@ -71,14 +71,17 @@ pub fn explained(
         End::Done => None,
         End::Fault { vector, .. } => Some(vector),
     };
-    if let End::Fault { vector: 14, address: SYSTEM.., .. } = machine.1 {
-        return Some("the machine's own tables lie there");
+    if let End::Fault { vector: 14, address, .. } = machine.1
+        && (address >= SYSTEM || (SIGNALS..SIGNALS + SIGNALS_SIZE).contains(&address))
+    {
+        return Some("a judge's own tables lie there");
     }
     if fetched(judge.1) == machine.1 {
         let partial = makes_several_accesses(mnemonic) && machine.1 != End::Done;
-        return (partial && differs_by_parts(&judge.0, &machine.0, mnemonic))
+        return (partial && differs_by_parts(judge, machine, mnemonic))
             .then_some("AMD's processors keep some of several accesses when a later one faults");
     }
+    let locked = case.code[..case.len.min(case.code.len())].contains(&0xF0);
     let several = |vector| matches!(vector, Some(10..=14 | 17));
     match (vector(judge.1), vector(machine.1)) {
         (Some(17), Some(14)) => Some("AMD's processors check alignment before the page, others after it"),
@@ -88,25 +91,30 @@ pub fn explained(
         (Some(13), None) if is_port_string(mnemonic) && case.start.regs[1] & 0xFFFF == 0 => {
             Some("AMD's processors check the port even if there is nothing to repeat")
         }
-        (judge, Some(6)) if several(judge) && case.code[..case.len.min(case.code.len())].contains(&0xF0) => {
+        (judge, Some(6)) if several(judge) && locked => {
             Some("AMD's processors read the operand before they refuse LOCK")
         }
-        (Some(6), Some(14)) if mnemonic == Mnemonic::Ud0 => {
-            Some("AMD's processors fetch no operand of UD0, Intel's newer ones do")
+        (None, Some(6)) if locked && matches!(mnemonic, Mnemonic::Verr | Mnemonic::Verw) => {
+            Some("AMD's processors let LOCK pass before VERR and VERW")
+        }
+        (Some(6), Some(13 | 14))
+            if case.code.windows(2).any(|two| two == [0x0F, 0xFF] || two == [0x0F, 0xB9]) =>
+        {
+            Some("AMD's processors fetch no operand of UD0 and UD1, Intel's newer ones do")
         }
         _ => None,
     }
 }
 
-/// Whether the two are alike but for memory and, after POPA, the registers.
-fn differs_by_parts(judge: &State, machine: &State, mnemonic: Mnemonic) -> bool {
+/// Whether the two differ, and in nothing but memory and, after POPA, the registers.
+fn differs_by_parts(judge: &(State, End), machine: &(State, End), mnemonic: Mnemonic) -> bool {
+    let none = Undefined::default();
     let mut alike = machine.clone();
-    alike.bytes = judge.bytes.clone();
+    alike.0.bytes = judge.0.bytes.clone();
     if matches!(mnemonic, Mnemonic::Popa | Mnemonic::Popad) {
-        alike.regs = judge.regs;
+        alike.0.regs = judge.0.regs;
     }
-    alike.x87 = judge.x87.clone();
-    *judge != *machine && alike == *judge
+    difference(judge, machine, &none).is_some() && difference(judge, &alike, &none).is_none()
 }
 
 fn is_port_string(mnemonic: Mnemonic) -> bool {
@@ -128,6 +136,8 @@ fn makes_several_accesses(mnemonic: Mnemonic) -> bool {
             Pusha | Pushad | Popa | Popad | Push | Pop | Bound | Les | Lds | Lss | Lfs | Lgs
         )
         || matches!(mnemonic, Fxsave | Fxrstor | Fnsave | Frstor | Fnstenv | Fldenv | Cmpxchg8b | Ret)
+        // Numbers of 80 bits are moved in two parts.
+        || matches!(mnemonic, Fld | Fstp | Fbld | Fbstp)
 }
 
 fn x87(left: &X87, right: &X87, undefined: u16) -> Option<String> {

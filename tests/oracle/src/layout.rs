@@ -13,6 +13,10 @@ pub const DATA_SIZE: u32 = 0x2000;
 pub const CONSTANT: u32 = 0x1001_3000;
 /// Bytes of constant data.
 pub const CONSTANT_SIZE: u32 = 0x1000;
+/// Where the process on the real processor has the frames of its signals. No access is judged there.
+pub const SIGNALS: u32 = 0x5A00_0000;
+/// Bytes of them.
+pub const SIGNALS_SIZE: u32 = 0x4000;
 /// From here up no access is judged: the machine keeps its own tables there.
 pub const SYSTEM: u32 = 0xFFC0_0000;
 

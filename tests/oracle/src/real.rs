@@ -7,8 +7,11 @@
 mod elf;
 
 use crate::emulated::offset;
-use crate::{Bytes, CODE, Case, DATA, DATA_SIZE, End, FLAGS, LDT, NOTHING, State, X87};
-use elf::{SIGNALS, SIGNALS_SIZE, elf};
+use crate::{
+    Bytes, CODE, CONSTANT, CONSTANT_SIZE, Case, DATA, DATA_SIZE, End, FLAGS, LDT, NOTHING, SIGNALS,
+    SIGNALS_SIZE, State, X87,
+};
+use elf::elf;
 use nix::libc::{user_fpregs_struct, user_regs_struct};
 use nix::sys::ptrace::{self, regset::NT_PRFPREG};
 use nix::sys::signal::Signal;
@@ -295,7 +298,8 @@ fn foreign(pid: Pid) -> Result<Vec<(u32, u32)>, String> {
         let range = line.split(' ').next().and_then(|range| range.split_once('-'));
         let hex = |text| u32::from_str_radix(text, 16).ok();
         let Some((from, to)) = range.and_then(|(from, to)| Some((hex(from)?, hex(to)?))) else { continue };
-        if !(CODE..SIGNALS + SIGNALS_SIZE).contains(&from) {
+        let ours = [CODE..CONSTANT + CONSTANT_SIZE, SIGNALS..SIGNALS + SIGNALS_SIZE];
+        if !ours.iter().any(|range| range.contains(&from)) {
             found.push((from, to));
         }
     }

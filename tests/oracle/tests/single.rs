@@ -45,7 +45,11 @@ mod judged {
     impl Judged {
         /// The difference in a case, or what the machine says of an instruction that it does not do.
         fn judge(&mut self, case: &Case) -> Result<Option<String>, String> {
-            let machine = self.emulated.step(case).map_err(|stop| format!("{stop:?}"))?;
+            let machine = self.emulated.step(case).map_err(|stop| {
+                // Where it was is not what it was.
+                let why = format!("{stop:?}");
+                format!("the machine stops: {}", why.split(" at EIP").next().unwrap_or(&why))
+            })?;
             let real = self.real.step(case).unwrap_or_else(|why| panic!("{why}\n{}", show(case)));
             let wide = entry(case.start.selectors[1]).is_none_or(|entry| entry.wide);
             let instruction = decode(&case.code, wide);

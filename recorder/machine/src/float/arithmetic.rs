@@ -101,7 +101,8 @@ pub(crate) fn binary(kind: Binary, a: Operand, b: Operand, control: u16) -> Outc
             (true, false) => (Extended::infinity(negative), 0),
             (false, true) => (Extended::zero(negative), 0),
             _ if a.is_zero() && b.is_zero() => return invalid,
-            _ if b.is_zero() => (Extended::infinity(negative), ZERO_DIVIDE),
+            // A division by zero is not told of as one of a denormal besides.
+            _ if b.is_zero() => return (Extended::infinity(negative), ZERO_DIVIDE),
             _ if a.is_zero() => (Extended::zero(negative), 0),
             _ => quotient(a, b, negative, control),
         },

@@ -329,10 +329,12 @@ impl Fpu {
         }
     }
 
-    /// FSTPNCE, which takes no notice of an empty ST(0).
+    /// FSTPNCE, which stores nothing if ST(0) is empty, and raises nothing.
     pub(crate) fn store_anything(&mut self, to: u8) {
         self.begin();
-        self.set_st(to, self.st(0));
+        if !self.is_empty(0) {
+            self.set_st(to, self.st(0));
+        }
         self.pop();
     }
 

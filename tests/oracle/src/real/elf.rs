@@ -1,11 +1,7 @@
 //! The judge's program, as a file: a static 32-bit ELF with the pages of the layout.
 
-use crate::{CODE, CONSTANT, CONSTANT_SIZE, DATA, DATA_SIZE};
+use crate::{CODE, CONSTANT, CONSTANT_SIZE, DATA, DATA_SIZE, SIGNALS, SIGNALS_SIZE};
 
-/// A page for the frames of signals.
-pub(super) const SIGNALS: u32 = 0x1002_0000;
-/// Bytes of it.
-pub(super) const SIGNALS_SIZE: u32 = 0x4000;
 /// Where the program spins until it is held.
 const SPIN: u32 = CODE + 0xFF0;
 
