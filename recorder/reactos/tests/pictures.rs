@@ -163,7 +163,7 @@ fn the_first_user_instruction_of_5_5_and_the_stack_of_7_5() {
     driver.run_to("KiUserApcDispatcher");
     let cpu = &driver.m.cpu;
     assert_eq!((cpu.cpl(), cpu.esp(), cpu.eflags & 0x3_7FFF), (3, user - 0x2E4, 0x202));
-    assert_eq!(user - 0x2E4 & 0xFFFF, 0x1_0000 - 0x2F0, "StackBase - 2F0");
+    assert_eq!((user - 0x2E4) & 0xFFFF, 0x1_0000 - 0x2F0, "StackBase - 2F0");
     for register in [Reg::Eax, Reg::Ebx, Reg::Ecx, Reg::Edx, Reg::Esi, Reg::Edi, Reg::Ebp] {
         assert_eq!(cpu.reg(register), 0);
     }
