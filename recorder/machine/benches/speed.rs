@@ -37,7 +37,7 @@ fn machine() -> Machine {
         m.memory.write_u32(Pa(DIRECTORY + ((KERNEL >> 22) + table) * 4), (TABLES + table * PAGE) | 7);
     }
     for page in 0..PAGES {
-        m.memory.write_u32(Pa(TABLES + page * 4), page * PAGE | 7);
+        m.memory.write_u32(Pa(TABLES + page * 4), (page * PAGE) | 7);
     }
     let gdt = [0, 0x00CF_9A00_0000_FFFF, 0x00CF_9200_0000_FFFF, 0x00CF_FA00_0000_FFFF, 0x00CF_F200_0000_FFFF];
     for (index, descriptor) in gdt.into_iter().enumerate() {
