@@ -6,7 +6,7 @@
 
 use crate::fast::{After, Fast, after, fast};
 use crate::lower::{LONGEST, Lowered, lower};
-use crate::{Gates, Page};
+use crate::{Gates, Model, Page};
 use std::sync::Arc;
 
 /// The most instructions in a block.
@@ -44,7 +44,9 @@ impl Block {
             let Some(known) = lower(rest, true) else { break };
             let end = at + usize::from(known.len);
             let after = after(&known.op);
-            steps.push(Step { fast: fast(&known.op), after, start: at as u16, end: end as u16 });
+            // Whether the processor has it at all is asked on the general way.
+            let fast = if known.needs == Model::I386 { fast(&known.op) } else { Fast::General };
+            steps.push(Step { fast, after, start: at as u16, end: end as u16 });
             lowered.push(known);
             at = end;
             if matches!(after, After::Branch | After::Anything) {

@@ -36,5 +36,5 @@ pub use address::{PAGE, Pa, Va};
 pub use fault::{Access, Fault, Level};
 pub use machine::{Gates, Machine, Stop, Until};
 pub use memory::{Memory, Page};
-pub use registers::{Cpu, Reg, Seg, Segment, Table};
+pub use registers::{Cpu, Model, Reg, Seg, Segment, Table};
 pub use trap::Trap;

@@ -8,9 +8,11 @@ mod fpu;
 mod operand;
 mod system;
 
-use crate::Seg;
 use crate::op::*;
-use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
+use crate::{Model, Seg};
+use iced_x86::{
+    Code, CpuidFeature, Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic, OpKind, Register,
+};
 use operand::{address, condition, place, register, seg, special, value, width};
 
 /// An instruction and its length.
@@ -18,6 +20,8 @@ use operand::{address, condition, place, register, seg, special, value, width};
 pub(crate) struct Lowered {
     pub op: Op,
     pub len: u8,
+    /// The oldest processor that has it.
+    pub needs: Model,
 }
 
 /// The longest instruction, in bytes.
@@ -28,18 +32,38 @@ pub(crate) const LONGEST: usize = 15;
 /// are too few bytes.
 pub(crate) fn lower(bytes: &[u8], wide: bool) -> Option<Lowered> {
     let bits = if wide { 32 } else { 16 };
-    let mut decoder = Decoder::new(bits, bytes, DecoderOptions::NONE);
+    let mut decoder = Decoder::new(bits, bytes, OPTIONS);
     let instruction = decoder.decode();
     match decoder.last_error() {
-        DecoderError::None => Some(Lowered { op: op(&instruction, bytes), len: instruction.len() as u8 }),
+        DecoderError::None => {
+            let (len, needs) = (instruction.len() as u8, needs(&instruction));
+            Some(Lowered { op: op(&instruction, bytes), len, needs })
+        }
         DecoderError::NoMoreBytes => None,
         // The decoder takes fifteen bytes at most and calls what wants more invalid. Only prefixes can
         // make an instruction so long, so that one of them can be left out to ask again.
         _ if instruction.len() == LONGEST && lower(&bytes[1..LONGEST], wide).is_none() => {
-            Some(Lowered { op: Op::TooLong, len: LONGEST as u8 })
+            Some(Lowered { op: Op::TooLong, len: LONGEST as u8, needs: Model::I386 })
         }
-        _ => Some(Lowered { op: Op::Undefined, len: 1 }),
+        _ => Some(Lowered { op: Op::Undefined, len: 1, needs: Model::I386 }),
     }
+}
+
+/// What the processors of that time make of bytes that newer ones know better: REP before BSF, BSR and
+/// WBINVD says nothing.
+const OPTIONS: u32 =
+    DecoderOptions::NO_MPFX_0FBC | DecoderOptions::NO_MPFX_0FBD | DecoderOptions::NO_WBNOINVD;
+
+/// The oldest processor that has an instruction, if any of them has it.
+fn needs(i: &Instruction) -> Model {
+    use CpuidFeature as F;
+    let of = |feature: &F| match feature {
+        F::INTEL8086 | F::INTEL8086_ONLY | F::INTEL186 | F::INTEL286 | F::INTEL286_ONLY => Model::I386,
+        F::INTEL386 | F::INTEL386_ONLY | F::FPU | F::FPU287 | F::FPU387 | F::PAUSE => Model::I386,
+        F::INTEL486 | F::CPUID | F::TSC | F::MSR | F::CX8 => Model::Pentium,
+        _ => Model::PentiumIii,
+    };
+    i.cpuid_features().iter().map(of).max().unwrap_or(Model::I386)
 }
 
 /// The mnemonic that [`FpuOp::Unsupported`] carries.

@@ -102,9 +102,24 @@ pub struct Table {
     pub limit: u16,
 }
 
+/// The processor that a machine has: it says which instructions and which control bits exist.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Model {
+    /// An i386 with its i387: no CR4, no CPUID, no alignment check, and no write protection in ring 0.
+    I386,
+    /// A Pentium, and so what the i486 added: BSWAP, XADD, CMPXCHG, CMPXCHG8B, CPUID, RDTSC, pages of
+    /// 4 MiB. It has no CMOVcc, no SYSENTER and no FXSAVE.
+    Pentium,
+    /// A Pentium III, without its MMX and SSE registers.
+    #[default]
+    PentiumIii,
+}
+
 /// The registers of an i386 and of the later processors that NT of that time expects.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cpu {
+    /// Which processor it is. It changes only when the host changes it.
+    pub model: Model,
     /// General registers, indexed by [`Reg`].
     pub regs: [u32; 8],
     /// The instruction pointer: an offset in CS.
@@ -140,6 +155,8 @@ pub struct Cpu {
     /// The instruction just executed was STI with IF clear, MOV SS or POP SS: interrupts (and for SS
     /// debug traps) wait for one more instruction.
     pub shadow: bool,
+    /// DR6 bits of the data breakpoints that MOV SS or POP SS met: they trap after the next instruction.
+    pub held: u32,
     /// The x87 floating-point unit.
     pub fpu: Fpu,
 }
@@ -178,6 +195,7 @@ impl Cpu {
 impl Default for Cpu {
     fn default() -> Self {
         Cpu {
+            model: Model::default(),
             regs: [0; 8],
             eip: 0,
             eflags: flags::ONE,
@@ -195,6 +213,7 @@ impl Default for Cpu {
             interrupt: None,
             halted: false,
             shadow: false,
+            held: 0,
             fpu: Fpu::default(),
         }
     }

@@ -188,17 +188,19 @@ impl Machine {
         let here = self.cpu.eip;
         let before = self.cpu.eflags;
         let shadow = std::mem::take(&mut self.cpu.shadow);
+        let held = std::mem::take(&mut self.cpu.held);
         self.transient = Transient { hits: 0, here };
         let failed = match self.fetch() {
-            Ok(Lowered { op, len }) => {
+            Ok(Lowered { needs, .. }) if needs > self.cpu.model => Trap::Undefined.into(),
+            Ok(Lowered { op, len, .. }) => {
                 // RF holds for one instruction. IRET and repetition set it anew.
                 self.cpu.eflags &= !flags::RF;
                 self.cpu.eip = here.wrapping_add(u32::from(len));
                 match self.execute(&op, here) {
                     Ok(()) => {
                         self.retired += 1;
-                        if before & flags::TF != 0 || self.transient.hits != 0 {
-                            self.debug_trap(&op, before)?;
+                        if before & flags::TF != 0 || self.transient.hits | held != 0 {
+                            self.debug_trap(&op, before, held)?;
                         }
                         return Ok(Attempt::Retired);
                     }
@@ -213,19 +215,24 @@ impl Machine {
             Ok(()) => Ok(Attempt::Delivered),
             Err(stop) => {
                 self.cpu.shadow = shadow;
+                self.cpu.held = held;
                 Err(stop)
             }
         }
     }
 
     /// Delivers the debug traps that follow an instruction: single step and data breakpoints.
-    fn debug_trap(&mut self, op: &Op, before: u32) -> Result<(), Stop> {
+    fn debug_trap(&mut self, op: &Op, before: u32, held: u32) -> Result<(), Stop> {
         let entered = matches!(op, Op::Interrupt(_) | Op::DebugTrap | Op::InterruptOnOverflow);
         // An instruction that goes through a gate clears TF, and with it the step that was due.
         let stepped = before & flags::TF != 0 && (!entered || self.cpu.flag(flags::TF));
-        let held = matches!(op, Op::LoadSegment(Seg::Ss, _) | Op::PopSegment(_, Seg::Ss));
-        let bits = self.transient.hits | if stepped { STEPPED } else { 0 };
-        if bits == 0 || held {
+        let bits = self.transient.hits | held | if stepped { STEPPED } else { 0 };
+        if matches!(op, Op::LoadSegment(Seg::Ss, _) | Op::PopSegment(_, Seg::Ss)) {
+            // A single step is made after the next instruction anyway.
+            self.cpu.held = bits & !STEPPED;
+            return Ok(());
+        }
+        if bits == 0 {
             return Ok(());
         }
         self.cpu.dr[6] |= bits;

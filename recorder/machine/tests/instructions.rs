@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use machine::image::AssembleError;
 use machine::registers::flags;
-use machine::{Reg, Stop, Until, Va};
+use machine::{Model, Reg, Stop, Until, Va};
 
 type Write = fn(&mut CodeAssembler) -> Result<(), AssembleError>;
 
@@ -361,7 +361,7 @@ fn what_is_no_instruction_is_undefined_and_what_is_too_long_is_protected() {
 
 #[test]
 fn the_processor_says_what_it_is() {
-    let features = "673 0 0 1008931".to_string();
+    let features = "673 0 0 100A93D".to_string();
     assert_eq!(run([1, 0, 0, 0], |a| a.cpuid()), features);
     assert_eq!(run([0; 4], |a| a.cpuid()), "1 756E6547 6C65746E 49656E69");
     assert_eq!(
@@ -389,4 +389,34 @@ fn a_listing_is_in_nasms_style_and_ends_where_memory_does() {
     let lines = world.m.disassemble(world.m.cpu.cr3, Va(UNMAPPED - 5), 9);
     let expected = [(UNMAPPED - 5, "mov eax, [ebp-4]"), (UNMAPPED - 2, "push eax"), (UNMAPPED - 1, "(bad)")];
     assert_eq!(lines, expected.map(|(at, text)| (Va(at), text.to_string())));
+}
+
+#[test]
+fn an_older_processor_does_not_know_what_came_later() {
+    let ud = handler(6);
+    let known = |model, bytes: &[u8]| {
+        let mut world = World::new();
+        world.m.cpu.model = model;
+        world.poke(KERNEL_CODE, bytes).poke(KERNEL_CODE + bytes.len() as u32, &[0xF4]);
+        world.run() != ud
+    };
+    // The oldest processor that has each: MOVZX, BSWAP, CPUID, RDTSC, CMPXCHG8B, MOV from CR4, CMOVE,
+    // SYSENTER, a long NOP, and FXSAVE.
+    let instructions: [(Model, &[u8]); 10] = [
+        (Model::I386, &[0x0F, 0xB6, 0xC1]),
+        (Model::Pentium, &[0x0F, 0xC8]),
+        (Model::Pentium, &[0x0F, 0xA2]),
+        (Model::Pentium, &[0x0F, 0x31]),
+        (Model::Pentium, &[0x0F, 0xC7, 0x0C, 0x24]),
+        (Model::Pentium, &[0x0F, 0x20, 0xE0]),
+        (Model::PentiumIii, &[0x0F, 0x44, 0xC1]),
+        (Model::PentiumIii, &[0x0F, 0x34]),
+        (Model::PentiumIii, &[0x0F, 0x1F, 0x00]),
+        (Model::PentiumIii, &[0x0F, 0xAE, 0x04, 0x24]),
+    ];
+    for (oldest, bytes) in instructions {
+        for model in [Model::I386, Model::Pentium, Model::PentiumIii] {
+            assert_eq!(known(model, bytes), model >= oldest, "{bytes:02X?} on {model:?}");
+        }
+    }
 }

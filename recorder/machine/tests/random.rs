@@ -208,6 +208,18 @@ proptest! {
     }
 
     #[test]
+    fn a_machine_that_was_put_back_runs_as_before(program in program()) {
+        let original = program.machine();
+        let mut m = original.clone();
+        let first = m.run(&Until::budget(BUDGET));
+        let end = m.clone();
+        m.clone_from(&original);
+        prop_assert_eq!(&m, &original);
+        prop_assert_eq!(m.run(&Until::budget(BUDGET)), first);
+        prop_assert_eq!(m, end);
+    }
+
+    #[test]
     fn an_instruction_that_faults_has_changed_nothing(program in program()) {
         let mut m = Program { ring3: true, natives: true, ..program }.machine();
         // Pages of which more is written than the program does: descriptors, page tables, the frame.

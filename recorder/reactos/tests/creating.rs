@@ -4,80 +4,11 @@ mod common;
 
 use common::{Came, Driver, Made};
 use contract::{Kernel, Owner, context, program};
-use machine::{Reg, Stop, Until, Va};
+use machine::Reg;
 use reactos::Variant;
 
 const PERIODS: [Option<u64>; 3] = [None, Some(37), Some(101)];
 const CONTEXT_FLAGS: u32 = 0;
-
-fn word(driver: &Driver, at: Va) -> u32 {
-    let mut raw = [0; 4];
-    driver.m.peek(driver.m.cpu.cr3, at, &mut raw).unwrap();
-    u32::from_le_bytes(raw)
-}
-
-/// Fails pool allocations of a tag.
-fn fail(driver: &mut Driver, tag: &[u8; 4], count: u32) {
-    let slot = driver.kernel.image().pool_faults;
-    let cr3 = driver.m.cpu.cr3;
-    for (index, word) in [u32::from_le_bytes(*tag), 0, count, 0].into_iter().enumerate() {
-        driver.m.poke(cr3, slot.add(4 * index as u32), &word.to_le_bytes()).unwrap();
-    }
-}
-
-/// Steps until the routine at a symbol is reached.
-fn run_to(driver: &mut Driver, symbol: &str) {
-    let at = driver.kernel.image().address(symbol).unwrap();
-    for _ in 0..100_000 {
-        if driver.m.cpu.next() == at {
-            return;
-        }
-        match driver.m.run(&Until::budget(1)) {
-            Stop::Native(here) if here == at => return,
-            Stop::Native(here) => {
-                contract::routine::serve(&driver.kernel, &mut driver.m, here).expect("no fault");
-            }
-            Stop::Budget => {}
-            stop => panic!("{stop:?}"),
-        }
-    }
-    panic!("{symbol} was not reached");
-}
-
-#[test]
-fn the_first_stack_is_the_picture_of_4_3() {
-    let kernel = reactos::ReactOs::new(Variant::Article);
-    let m = kernel.boot().unwrap();
-    let mut driver = Driver::new(kernel, m);
-    let status = driver.status(driver.init().1).unwrap();
-    let top = status.stack.1;
-    let stub = driver.kernel.image().address("PsBeginThreadWithContextInternal").unwrap().0;
-    let words: Vec<u32> = (0..7).map(|index| word(&driver, top.sub(0x2D0).add(4 * index))).collect();
-    assert_eq!(words, [top.0 - 0x210, 0, 0, 0, 0, stub, context::FULL]);
-    run_to(&mut driver, "PsBeginThreadWithContextInternal");
-    assert_eq!(driver.m.cpu.esp(), top.0 - 0x2B8);
-    let frame = top.sub(0x29C);
-    for (offset, value) in
-        [(0x48, 1), (0x4C, 0xFFFF_FFFF), (0x50, 0x3B), (0x6C, 0x1B), (0x70, 0x202), (0x78, 0x23)]
-    {
-        assert_eq!(word(&driver, frame.add(offset)), value, "frame+{offset:X}");
-    }
-    // The first user instruction: KiUserApcDispatcher, 2E4h below Context.Esp.
-    let user = word(&driver, frame.add(0x74));
-    run_to(&mut driver, "KiUserApcDispatcher");
-    let esp = driver.m.cpu.esp();
-    assert_eq!((driver.m.cpu.cpl(), esp), (3, user - 0x2E4));
-    let ldr = driver.kernel.image().address("LdrInitializeThunk").unwrap().0;
-    let words: Vec<u32> = (0..6).map(|index| word(&driver, Va(esp + 4 * index))).collect();
-    assert_eq!(words, [0xDEAD_BEEF, ldr, 0, 0, 0, esp + 0x18]);
-    assert_eq!(word(&driver, Va(esp + 0x18)), context::FULL);
-    assert_eq!(driver.m.cpu.cr0 & 8, 8, "CR0.TS");
-    // And the real start.
-    run_to(&mut driver, "BaseProcessStart");
-    assert_eq!(driver.m.cpu.esp(), user);
-    let words: Vec<u32> = (0..3).map(|index| word(&driver, Va(user + 4 * index))).collect();
-    assert_eq!(words, [0xDEAD_BEEF, program::symbol(program::ENTRY).0, 0x7FFD_F000]);
-}
 
 #[test]
 fn debug_registers_are_loaded_only_when_asked_for() {
@@ -201,7 +132,7 @@ fn without_a_region_for_the_teb_the_two_forms_leave_different_things() {
         let (init, _) = driver.init();
         // The stack's region is the first, the TEB's the second.
         let slot = driver.kernel.image().pool_faults;
-        fail(&mut driver, b"MREG", 1);
+        driver.fail(b"MREG", 0, 1);
         driver.m.poke(driver.m.cpu.cr3, slot.add(4), &1u32.to_le_bytes()).unwrap();
         let (threads, ids) = (driver.inventory("pool THRT"), driver.inventory("pool CIDO"));
         let (came, _) = driver.try_thread(app, 2, &[]);

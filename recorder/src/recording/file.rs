@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// The first eight bytes of a recording's file.
 pub const MAGIC: [u8; 8] = *b"TANDEMRC";
 /// The version of the format that is written and read.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// A recording that was read.
 #[derive(Clone, Debug)]

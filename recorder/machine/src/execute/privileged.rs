@@ -4,7 +4,7 @@ use super::Done;
 use crate::debug::{DETECTED, GENERAL_DETECT};
 use crate::registers::{control, flags::IF};
 use crate::trap::Exit;
-use crate::{Machine, Reg, Trap};
+use crate::{Machine, Model, Reg, Trap};
 use control::{DE, OSFXSR, OSXMMEXCPT, PGE, PSE, TSD};
 
 impl Machine {
@@ -46,7 +46,7 @@ impl Machine {
             0 => self.cpu.cr0,
             2 => self.cpu.cr2,
             3 => self.cpu.cr3,
-            4 => self.cpu.cr4,
+            4 if self.cpu.model > Model::I386 => self.cpu.cr4,
             _ => return Err(Trap::Undefined.into()),
         };
         self.require_ring_0()?;
@@ -56,7 +56,8 @@ impl Machine {
 
     pub(super) fn load_control(&mut self, index: u8, reg: Reg) -> Done {
         let value = self.cpu.reg(reg);
-        if !matches!(index, 0 | 2 | 3 | 4) {
+        let exists = matches!(index, 0 | 2 | 3) || index == 4 && self.cpu.model > Model::I386;
+        if !exists {
             return Err(Trap::Undefined.into());
         }
         self.require_ring_0()?;
@@ -65,7 +66,11 @@ impl Machine {
             2 => self.cpu.cr2 = value,
             3 => self.cpu.cr3 = value,
             _ => {
-                if value & !(TSD | DE | PSE | PGE | OSFXSR | OSXMMEXCPT) != 0 {
+                let of_pentium_iii = match self.cpu.model {
+                    Model::PentiumIii => PGE | OSFXSR | OSXMMEXCPT,
+                    _ => 0,
+                };
+                if value & !(TSD | DE | PSE | of_pentium_iii) != 0 {
                     return Err(Trap::General(0).into());
                 }
                 self.cpu.cr4 = value;
@@ -75,7 +80,8 @@ impl Machine {
     }
 
     pub(super) fn set_cr0(&mut self, value: u32) -> Done {
-        const DEFINED: u32 = 0xE005_003F;
+        let defined = if self.cpu.model == Model::I386 { 0x8000_001F } else { 0xE005_003F };
+        let value = value & defined;
         const NW: u32 = 0x2000_0000;
         const CD: u32 = 0x4000_0000;
         let paging_alone = value & (control::PG | control::PE) == control::PG;
@@ -85,7 +91,7 @@ impl Machine {
         if value & control::PE == 0 {
             return Err(Exit::unsupported("leaving protected mode"));
         }
-        self.cpu.cr0 = value & DEFINED | control::ET;
+        self.cpu.cr0 = value | control::ET;
         Ok(())
     }
 
@@ -121,19 +127,27 @@ impl Machine {
         Ok(())
     }
 
-    /// A processor of family 6 with what NT of that time asks for, and no MMX or SSE.
+    /// A processor of family 5 or 6 with what NT of that time asks for, and no MMX or SSE.
     pub(super) fn cpuid(&mut self) {
         const FPU: u32 = 1;
+        const DEBUGGING: u32 = 1 << 2;
+        const LARGE_PAGES: u32 = 1 << 3;
         const TSC: u32 = 1 << 4;
         const MSR: u32 = 1 << 5;
         const CX8: u32 = 1 << 8;
         const SEP: u32 = 1 << 11;
+        const GLOBAL_PAGES: u32 = 1 << 13;
         const CMOV: u32 = 1 << 15;
         const FXSR: u32 = 1 << 24;
         let word = |text: &[u8; 4]| u32::from_le_bytes(*text);
+        let pentium = FPU | DEBUGGING | LARGE_PAGES | TSC | MSR | CX8;
+        let (signature, features) = match self.cpu.model {
+            Model::PentiumIii => (0x0673, pentium | SEP | GLOBAL_PAGES | CMOV | FXSR),
+            Model::I386 | Model::Pentium => (0x0525, pentium),
+        };
         let [eax, ecx, edx, ebx] = match self.cpu.reg(Reg::Eax) {
             0 => [1, word(b"ntel"), word(b"ineI"), word(b"Genu")],
-            1 => [0x0673, 0, FPU | TSC | MSR | CX8 | SEP | CMOV | FXSR, 0],
+            1 => [signature, 0, features, 0],
             _ => [0; 4],
         };
         self.cpu.set_reg(Reg::Eax, eax);
@@ -160,7 +174,7 @@ impl Machine {
     fn model_register(&self) -> Result<usize, Trap> {
         self.require_ring_0()?;
         match self.cpu.reg(Reg::Ecx) {
-            msr @ 0x174..=0x176 => Ok(msr as usize - 0x174),
+            msr @ 0x174..=0x176 if self.cpu.model == Model::PentiumIii => Ok(msr as usize - 0x174),
             _ => Err(Trap::General(0)),
         }
     }

@@ -4,7 +4,7 @@ use super::Done;
 use crate::op::{Place, Width};
 use crate::registers::flags::{self, IF, IOPL, RF, VM};
 use crate::segment::attribute;
-use crate::{Access, Machine, Reg, Seg, Trap};
+use crate::{Access, Machine, Model, Reg, Seg, Trap};
 
 impl Machine {
     /// The bits of ESP that address the stack.
@@ -104,7 +104,10 @@ impl Machine {
     /// The flags that a program of the current privilege may set by POPF or IRET.
     pub(super) fn flags_mask(&self, width: Width) -> u32 {
         let mut mask = crate::flags::STATUS | flags::TF | flags::DF | flags::NT;
-        mask |= RF | flags::AC | flags::ID;
+        mask |= RF;
+        if self.cpu.model > Model::I386 {
+            mask |= flags::AC | flags::ID;
+        }
         let cpl = self.cpu.cpl();
         if u32::from(cpl) <= self.io_privilege() {
             mask |= IF;

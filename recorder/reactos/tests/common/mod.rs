@@ -208,6 +208,13 @@ impl Driver {
 
     /// As [`Driver::call`], by address.
     pub fn call_at(&mut self, thread: ObjectId, at: Va, args: &[u32]) -> Came {
+        let old = self.begin(thread, at, args);
+        self.settle();
+        self.came(thread, old)
+    }
+
+    /// Has a parked thread begin a call, and runs nothing yet: the old ESP.
+    pub fn begin(&mut self, thread: ObjectId, at: Va, args: &[u32]) -> u32 {
         self.make_current(thread);
         let old = self.m.cpu.esp();
         let park = program::symbol(program::PARK).0;
@@ -218,8 +225,46 @@ impl Driver {
         self.m.poke(cr3, esp, &raw).unwrap();
         self.m.cpu.set_reg(Reg::Esp, esp.0);
         self.m.cpu.eip = at.0;
-        self.settle();
-        self.came(thread, old)
+        old
+    }
+
+    /// Steps until the code or routine at a symbol is reached; parked threads give way.
+    pub fn run_to(&mut self, symbol: &str) {
+        let at = self.kernel.image().address(symbol).unwrap();
+        for _ in 0..100_000 {
+            if self.m.cpu.next() == at {
+                return;
+            }
+            if self.m.cpu.next() == program::symbol(program::PARK) && self.m.cpu.cpl() == 3 {
+                self.interrupt();
+            }
+            match self.m.run(&Until::budget(1)) {
+                Stop::Native(here) if here == at => return,
+                Stop::Native(here) => match routine::serve(&self.kernel, &mut self.m, here) {
+                    Ok(_) => {}
+                    Err(fault) => self.m.page_fault(fault).expect("the fault is delivered"),
+                },
+                Stop::Budget => {}
+                stop => panic!("{stop:?}"),
+            }
+        }
+        panic!("{symbol} was not reached");
+    }
+
+    /// A doubleword in the current address space.
+    pub fn word(&self, at: Va) -> u32 {
+        let mut raw = [0; 4];
+        self.m.peek(self.m.cpu.cr3, at, &mut raw).unwrap();
+        u32::from_le_bytes(raw)
+    }
+
+    /// Fails pool allocations: of a tag, or of any when it is empty.
+    pub fn fail(&mut self, tag: &[u8], skip: u32, count: u32) {
+        let tag = tag.try_into().map_or(0, u32::from_le_bytes);
+        let (slot, cr3) = (self.kernel.image().pool_faults, self.m.cpu.cr3);
+        for (index, word) in [tag, skip, count, 0].into_iter().enumerate() {
+            self.m.poke(cr3, slot.add(4 * index as u32), &word.to_le_bytes()).unwrap();
+        }
     }
 
     /// What came of the call that was made at `old` ESP.

@@ -117,11 +117,6 @@ fn fault_of_bochs(test: &Test, part: &Difference) -> Option<&'static str> {
             "Bochs forgets a data breakpoint of MOV SS at INT n; processors trap in INT's handler (CVE-2018-8897)",
         );
     }
-    if name.contains("MOV SS from watched memory, DR7") {
-        return Some(
-            "KNOWN FAULT: the machine drops a data breakpoint that MOV SS met; it should come one instruction later",
-        );
-    }
     if is("shadow: MOV SS twice") {
         return Some("of loads of SS in a row only the first is sure to hold back (SDM 6.8.3)");
     }
