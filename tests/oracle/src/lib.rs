@@ -19,6 +19,7 @@ mod random;
 mod real;
 mod state;
 mod undefined;
+pub mod vectors;
 
 pub use compare::{difference, explained, number};
 pub use emulated::Emulated;
