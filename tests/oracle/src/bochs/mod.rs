@@ -10,7 +10,7 @@
 //! switch and a shutdown. Compared with the traces of Bochs's debugger this loses nothing and is some
 //! hundred times as fast; the debugger only writes the answers to a file.
 //!
-//! One process plays a whole [tape](tape) of states. [`directed`] has the tests of every rule, [`judge`]
+//! One process plays a whole [tape] of states. [`directed`] has the tests of every rule, [`judge`]
 //! runs them and compares, [`lockstep`] does so for the guest's code of whole cases, `explain` says which
 //! differences are none to mind and why, and [`vectors`] keeps Bochs's answers for machines without it.
 
