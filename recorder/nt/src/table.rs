@@ -122,7 +122,7 @@ routines! {
         DriverNormalApc(3)[0] => driver::apc::driver_normal_apc,
         DriverRundown(1)[0] => driver::apc::driver_rundown,
         DriverWait(3)[1] => ob::driver_wait,
-        DriverAttach(2)[0] => driver::attach::driver_attach,
+        DriverAttach(2)[1] => driver::attach::driver_attach,
         DriverSetNotifyRoutine(1)[0] => driver::notify::driver_set_notify_routine,
         DriverNotifications(3)[0] => driver::notify::driver_notifications,
         DriverProcessNotify(3)[0] => driver::notify::driver_process_notify,

@@ -211,3 +211,18 @@ fn a_bad_handle_is_told_before_one_that_is_there_twice() {
     assert_eq!(wait(&[own, own, 0x0BAD_BAD0]), Some(Status::INVALID_HANDLE));
     assert_eq!(wait(&[own, own]), Some(Status::INVALID_PARAMETER_MIX));
 }
+
+#[test]
+fn a_driver_that_cannot_queue_its_apc_detaches_all_the_same() {
+    for deed in [1, 2] {
+        let mut s = scene(0);
+        let init = s.d.init();
+        s.d.fail_pool(b"Drvr", 1);
+        let refused = s.d.simple(init, "DriverAttach", &[s.app, deed]);
+        assert_eq!(refused, Some(Status::INSUFFICIENT_RESOURCES), "deed {deed}");
+        // It is not attached and in no critical region any more: an APC that is queued now runs.
+        s.d.trace.clear();
+        assert_eq!(s.d.simple(init, "DriverAttach", &[s.app, deed]), OK);
+        assert!(s.d.trace.contains(&"DriverNormalApc"), "deed {deed}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::apc;
 use crate::Nt;
-use crate::error::{attempt, done};
+use crate::error::{attempt, split};
 use crate::ke::thread::current;
 use crate::ke::{attach, bugcheck, region};
 use crate::layout::*;
@@ -18,7 +18,7 @@ const APC_MEANWHILE: u32 = 2;
 const EXIT: u32 = 3;
 
 /// DriverAttach(Process, Deed): KeStackAttachProcess and KeUnstackDetachProcess inside a critical
-/// region. Local 0 is whether the process was another one.
+/// region. Local 0 is what it returns: the status of queueing the APC, where it queues one.
 pub(crate) fn driver_attach(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     let thread = current(f.m)?;
     match f.stage {
@@ -27,11 +27,11 @@ pub(crate) fn driver_attach(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
             let (body, _) = attempt!(ob::lookup(f.m, handle, 0, Some(Kind::Process), KERNEL));
             region::enter_critical(f.m)?;
             if deed == APC_BEFORE {
-                attempt!(apc::queue(f.m, thread.tcb(), 1, Va(0), 0));
+                queue(f, thread)?;
             }
             let attached = attach::attach(f.m, EProcess::at(body).pcb())?;
             match deed {
-                APC_MEANWHILE => attempt!(apc::queue(f.m, thread.tcb(), 1, Va(0), 0)),
+                APC_MEANWHILE => queue(f, thread)?,
                 EXIT => {
                     let args = [thread.va().0, Status::SUCCESS.0, 1];
                     return f.call(Ke::PspTerminateThreadByPointer.at(), &args, 1);
@@ -43,6 +43,14 @@ pub(crate) fn driver_attach(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
             }
             f.call(Ke::KeLeaveCriticalRegion.at(), &[], 1)
         }
-        _ => done(Status::SUCCESS),
+        _ => Ok(Flow::Return(f.local(0)?)),
     }
+}
+
+/// Queues the APC. Without memory for it the thread detaches and leaves the region all the same.
+fn queue(f: &mut Frame, thread: EThread) -> Result<(), Fault> {
+    if let Err(status) = split(apc::queue(f.m, thread.tcb(), 1, Va(0), 0))? {
+        f.set_local(0, status.0)?;
+    }
+    Ok(())
 }
