@@ -24,17 +24,9 @@ pub(crate) fn waitable(m: &mut Machine, body: Va) -> Result<Va, Fault> {
     })
 }
 
-/// NtWaitForSingleObject(Handle, Alertable, Timeout). Locals 0 and 1 hold the timeout, 2 the object.
-pub(crate) fn nt_wait_for_single_object(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
-    if f.stage != 0 {
-        let (status, body) = (f.result(), Va(f.local(2)?));
-        dereference(f.m, body)?;
-        return Ok(Flow::Return(status));
-    }
-    let (handle, alertable, timeout_at) = (f.arg(0)?, f.arg(1)? & 0xFF, f.arg(2)?);
-    let timeout = attempt!(capture_timeout(f.m, timeout_at));
-    let mode = previous_mode(f.m)?;
-    let (body, _) = attempt!(lookup(f.m, handle, access::SYNCHRONIZE, None, mode));
+/// Waits on an object of the caller's, with a reference for as long. Locals 0 and 1 hold the timeout, 2
+/// the object; [`end`] follows at stage 1.
+fn begin(f: &mut Frame, body: Va, mode: u32, alertable: u32, timeout: Option<i64>) -> Result<Flow, Fault> {
     reference(f.m, body)?;
     f.set_local(2, body.0)?;
     let at = f.block(0, 2);
@@ -43,6 +35,25 @@ pub(crate) fn nt_wait_for_single_object(_: &Nt, f: &mut Frame) -> Result<Flow, F
     let timeout = if timeout.is_some() { at.0 } else { 0 };
     let args = [object.0, reason::USER_REQUEST, mode, alertable, timeout];
     f.call(Ke::KeWaitForSingleObject.at(), &args, 1)
+}
+
+/// Back from a wait: drops the reference on the object that a local holds, and returns the wait's status.
+fn end(f: &mut Frame, local: u8) -> Result<Flow, Fault> {
+    let (status, body) = (f.result(), Va(f.local(local)?));
+    dereference(f.m, body)?;
+    Ok(Flow::Return(status))
+}
+
+/// NtWaitForSingleObject(Handle, Alertable, Timeout). Locals 0 and 1 hold the timeout, 2 the object.
+pub(crate) fn nt_wait_for_single_object(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
+    if f.stage != 0 {
+        return end(f, 2);
+    }
+    let (handle, alertable, timeout_at) = (f.arg(0)?, f.arg(1)? & 0xFF, f.arg(2)?);
+    let timeout = attempt!(capture_timeout(f.m, timeout_at));
+    let mode = previous_mode(f.m)?;
+    let (body, _) = attempt!(lookup(f.m, handle, access::SYNCHRONIZE, None, mode));
+    begin(f, body, mode, alertable, timeout)
 }
 
 /// NtDelayExecution(Alertable, Interval). Locals 0 and 1 hold the interval.
@@ -124,9 +135,7 @@ fn capture(m: &mut Machine, count: u32, handles: Va, all: bool) -> Res<Vec<Va>> 
 /// the services that signal it, and the wait is that of NtWaitForSingleObject. Locals as there.
 pub(crate) fn nt_signal_and_wait_for_single_object(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     if f.stage != 0 {
-        let (status, body) = (f.result(), Va(f.local(2)?));
-        dereference(f.m, body)?;
-        return Ok(Flow::Return(status));
+        return end(f, 2);
     }
     let (signal, handle, alertable, timeout_at) = (f.arg(0)?, f.arg(1)?, f.arg(2)? & 0xFF, f.arg(3)?);
     let timeout = attempt!(capture_timeout(f.m, timeout_at));
@@ -134,23 +143,14 @@ pub(crate) fn nt_signal_and_wait_for_single_object(_: &Nt, f: &mut Frame) -> Res
     let (signaled, granted) = attempt!(lookup(f.m, signal, 0, None, mode));
     let (body, _) = attempt!(lookup(f.m, handle, access::SYNCHRONIZE, None, mode));
     attempt!(super::signal(f.m, signaled, granted));
-    reference(f.m, body)?;
-    f.set_local(2, body.0)?;
-    let at = f.block(0, 2);
-    f.m.store(at, timeout.unwrap_or(0))?;
-    let object = waitable(f.m, body)?;
-    let timeout = if timeout.is_some() { at.0 } else { 0 };
-    let args = [object.0, reason::USER_REQUEST, mode, alertable, timeout];
-    f.call(Ke::KeWaitForSingleObject.at(), &args, 1)
+    begin(f, body, mode, alertable, timeout)
 }
 
 /// DriverWait(Object, Mode, Alertable), the test driver's door: KeWaitForSingleObject without a
 /// timeout. Local 0 is the object.
 pub(crate) fn driver_wait(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     if f.stage != 0 {
-        let (status, body) = (f.result(), Va(f.local(0)?));
-        dereference(f.m, body)?;
-        return Ok(Flow::Return(status));
+        return end(f, 0);
     }
     let (handle, mode, alertable) = (f.arg(0)?, f.arg(1)? & 1, f.arg(2)? & 0xFF);
     let (body, _) = attempt!(lookup(f.m, handle, 0, None, KERNEL));
