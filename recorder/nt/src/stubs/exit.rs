@@ -73,6 +73,16 @@ fn restore_processor(s: &mut Stubs, names: [&'static str; 1]) -> Result<(), Asse
     s.place(names[0])
 }
 
+/// Pops what every way out restores, and the error code: ESP is at the frame's EDI before, and at its EIP
+/// afterwards.
+fn pop_preserved(s: &mut Stubs) -> Result<(), AssembleError> {
+    s.asm.pop(edi)?;
+    s.asm.pop(esi)?;
+    s.asm.pop(ebx)?;
+    s.asm.pop(ebp)?;
+    s.asm.add(esp, 4)
+}
+
 pub(super) fn assemble(s: &mut Stubs) -> Result<(), AssembleError> {
     let [to_kernel, iret, plain] =
         ["KiServiceExitToKernel", "KiReturnToUser", "KiExit2Kernel"].map(|name| s.label(name));
@@ -85,11 +95,7 @@ pub(super) fn assemble(s: &mut Stubs) -> Result<(), AssembleError> {
     s.place("KiRestoreForUser")?;
     s.asm.pop(fs)?;
     s.asm.lea(esp, dword_ptr(ebp + frame::EDI))?;
-    s.asm.pop(edi)?;
-    s.asm.pop(esi)?;
-    s.asm.pop(ebx)?;
-    s.asm.pop(ebp)?;
-    s.asm.add(esp, 4)?;
+    pop_preserved(s)?;
     // SYSEXIT can return to flat code only, and would step once too often.
     s.asm.cmp(dword_ptr(esp + frame::EIP_TO_CS), i32::from(selector::R3_CODE))?;
     s.asm.jne(iret)?;
@@ -118,11 +124,7 @@ pub(super) fn assemble(s: &mut Stubs) -> Result<(), AssembleError> {
     s.asm.pop(eax)?;
     s.asm.lea(esp, dword_ptr(ebp + frame::FS))?;
     s.asm.pop(fs)?;
-    s.asm.pop(edi)?;
-    s.asm.pop(esi)?;
-    s.asm.pop(ebx)?;
-    s.asm.pop(ebp)?;
-    s.asm.add(esp, 4)?;
+    pop_preserved(s)?;
     s.place("KiReturnToUser")?;
     s.asm.iretd()?;
 
@@ -133,21 +135,13 @@ pub(super) fn assemble(s: &mut Stubs) -> Result<(), AssembleError> {
     s.asm.pop(ecx)?;
     s.asm.pop(eax)?;
     s.asm.lea(esp, dword_ptr(ebp + frame::EDI))?;
-    s.asm.pop(edi)?;
-    s.asm.pop(esi)?;
-    s.asm.pop(ebx)?;
-    s.asm.pop(ebp)?;
-    s.asm.add(esp, 4)?;
+    pop_preserved(s)?;
     s.asm.iretd()?;
 
     // Back to a Zw routine: its CALL, selector and flags lie where an interrupt's would.
     s.place("KiServiceExitToKernel")?;
     s.asm.lea(esp, dword_ptr(ebp + frame::EDI))?;
-    s.asm.pop(edi)?;
-    s.asm.pop(esi)?;
-    s.asm.pop(ebx)?;
-    s.asm.pop(ebp)?;
-    s.asm.add(esp, 4)?;
+    pop_preserved(s)?;
     s.asm.pop(edx)?;
     s.asm.add(esp, 4)?;
     s.asm.popfd()?;
