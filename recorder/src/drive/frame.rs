@@ -280,24 +280,8 @@ impl Run {
 
     /// The CONTEXT of a thread that starts in the program.
     fn start_context(&self, event: &Event) -> Result<Vec<u8>, Outcome> {
-        use context::Context;
-        let mut raw = vec![0; context::SIZE as usize];
-        let layout = Context::at(Va(0));
-        for (slot, value) in [
-            (layout.context_flags(), context::FULL),
-            (layout.eip(), self.number(event.value("eip"))?),
-            (layout.esp(), self.number(event.value("esp"))?),
-            (layout.eflags(), 0x202),
-            (layout.seg_cs(), 0x1B),
-            (layout.seg_ss(), 0x23),
-            (layout.seg_ds(), 0x23),
-            (layout.seg_es(), 0x23),
-            (layout.seg_fs(), 0x3B),
-        ] {
-            let offset = slot.at.0 as usize;
-            raw[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
-        }
-        Ok(raw)
+        let [eip, esp] = [self.number(event.value("eip"))?, self.number(event.value("esp"))?];
+        Ok(flat_context(context::FULL, eip, esp))
     }
 
     /// A CONTEXT: what a thread has at rest, and what the event gives.
@@ -313,26 +297,12 @@ impl Run {
         let statuses = self.kernel.threads(&self.motor.m);
         let status = statuses.iter().find(|status| Some(status.id) == target);
         let at = status.and_then(|status| status.user.or(status.resume.filter(|resume| resume.user)));
-        let mut raw = vec![0; context::SIZE as usize];
+        let flags = self.word(event.value("flags"), actor)?;
+        let esp = status.zip(at).map_or(0, |(status, at)| self.rest(status.id, at.esp));
+        let mut raw = flat_context(flags, park().0, esp);
         let layout = Context::at(Va(0));
-        let mut set = |slot: guest::Slot<u32>, value: u32| {
-            let offset = slot.at.0 as usize;
-            raw[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
-        };
-        set(layout.context_flags(), self.word(event.value("flags"), actor)?);
-        for (slot, value) in [
-            (layout.eip(), park().0),
-            (layout.esp(), status.zip(at).map_or(0, |(status, at)| self.rest(status.id, at.esp))),
-            (layout.ebp(), at.map_or(0, |at| at.ebp)),
-            (layout.eflags(), 0x202),
-            (layout.seg_cs(), 0x1B),
-            (layout.seg_ss(), 0x23),
-            (layout.seg_ds(), 0x23),
-            (layout.seg_es(), 0x23),
-            (layout.seg_fs(), 0x3B),
-        ] {
-            set(slot, value);
-        }
+        let mut set = |slot: guest::Slot<u32>, value: u32| put(&mut raw, slot, value);
+        set(layout.ebp(), at.map_or(0, |at| at.ebp));
         for (key, slot) in [
             ("eip", layout.eip()),
             ("esp", layout.esp()),
@@ -353,6 +323,32 @@ impl Run {
         }
         Ok(raw)
     }
+}
+
+/// Writes a field of a CONTEXT that is being built: its slot is one of a CONTEXT at address 0.
+fn put(raw: &mut [u8], slot: guest::Slot<u32>, value: u32) {
+    let offset = slot.at.0 as usize;
+    raw[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
+}
+
+/// A CONTEXT of flat user-mode code with interrupts enabled, and nothing else in it.
+fn flat_context(flags: u32, eip: u32, esp: u32) -> Vec<u8> {
+    let mut raw = vec![0; context::SIZE as usize];
+    let layout = context::Context::at(Va(0));
+    for (slot, value) in [
+        (layout.context_flags(), flags),
+        (layout.eip(), eip),
+        (layout.esp(), esp),
+        (layout.eflags(), 0x202),
+        (layout.seg_cs(), 0x1B),
+        (layout.seg_ss(), 0x23),
+        (layout.seg_ds(), 0x23),
+        (layout.seg_es(), 0x23),
+        (layout.seg_fs(), 0x3B),
+    ] {
+        put(&mut raw, slot, value);
+    }
+    raw
 }
 
 /// Bytes of the largest query's buffer.
