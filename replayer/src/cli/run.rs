@@ -112,7 +112,6 @@ impl Report {
         let listed = jobs.iter().zip(entries).zip(self.places).map(|((job, entry), place)| Listed {
             entry: entry.clone(),
             covers: job.case.covers.clone(),
-            kernels: [job.left.name().to_owned(), job.right.name().to_owned()],
             page: (!entry.failed).then_some(place),
         });
         self.site.end(&listed.collect::<Vec<_>>(), &self.rules)

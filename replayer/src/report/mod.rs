@@ -29,8 +29,6 @@ pub struct Listed {
     pub entry: Entry,
     /// The rules that it covers, by number.
     pub covers: Vec<String>,
-    /// The kernels that it ran on.
-    pub kernels: [String; 2],
     /// Its page, from the site's folder; none when the case could not be recorded.
     pub page: Option<String>,
 }
