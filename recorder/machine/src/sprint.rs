@@ -177,6 +177,10 @@ impl Machine {
         let code_limit = ground.code_limit;
 
         'blocks: while left > 0 {
+            // Before the page is looked up, which would mark it as accessed.
+            if eip > code_limit {
+                break;
+            }
             let linear = ground.code_base.wrapping_add(eip);
             let slot = Directory::slot(linear);
             if !directory.has(slot, linear, ground.space, self.memory.cache.epoch())
@@ -185,7 +189,7 @@ impl Machine {
                 break;
             }
             let Some(block) = directory.block(slot) else { break };
-            let inside = eip <= code_limit && code_limit - eip >= block.last;
+            let inside = code_limit - eip >= block.last;
             if !inside || (!breakpoints.is_empty() && meets(breakpoints, linear, block)) {
                 break;
             }

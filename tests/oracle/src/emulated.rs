@@ -39,6 +39,15 @@ fn physical(linear: u32) -> Pa {
     Pa(frame(linear).expect("an address of the layout"))
 }
 
+/// What is taken away from a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// It is not present.
+    Everything,
+    /// It cannot be written.
+    Writing,
+}
+
 /// The machine, ready to execute instructions in ring 3.
 pub struct Emulated {
     ready: Machine,
@@ -57,8 +66,23 @@ impl Emulated {
     /// # Errors
     /// Why the machine stopped, where it does not do the instruction.
     pub fn step(&self, case: &Case) -> Result<(State, End), Stop> {
+        self.step_denied(case, None)
+    }
+
+    /// The same, while something is taken away from one of the pages of data.
+    ///
+    /// # Errors
+    /// As of [`Emulated::step`].
+    pub fn step_denied(&self, case: &Case, denied: Option<(u32, Denied)>) -> Result<(State, End), Stop> {
         let start = &case.start;
         let mut m = self.ready.clone();
+        if let Some((page, denied)) = denied {
+            let bit = if denied == Denied::Everything { 1 } else { 2 };
+            let table = m.memory.read_u32(Pa(DIRECTORY + (page >> 22) * 4)) & !0xFFF;
+            let entry = Pa(table + (page >> 12 & 0x3FF) * 4);
+            let rights = m.memory.read_u32(entry);
+            m.memory.write_u32(entry, rights & !bit);
+        }
         m.memory.write(physical(CODE + offset(start)), &case.code);
         for (page, bytes) in start.bytes.0.chunks(0x1000).enumerate() {
             m.memory.write(physical(Bytes::address(page * 0x1000)), bytes);
@@ -107,7 +131,8 @@ pub(crate) fn offset(start: &State) -> u32 {
     base.wrapping_add(start.eip).wrapping_sub(CODE)
 }
 
-fn put_x87(m: &mut Machine, x87: &X87) {
+/// Puts an x87 state into a machine.
+pub fn put_x87(m: &mut Machine, x87: &X87) {
     let top = usize::from(x87.status >> 11 & 7);
     let fpu = &mut m.cpu.fpu;
     fpu.control = x87.control;

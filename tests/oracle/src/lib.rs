@@ -22,7 +22,7 @@ mod undefined;
 pub mod vectors;
 
 pub use compare::{difference, explained, number};
-pub use emulated::Emulated;
+pub use emulated::{Denied, Emulated, put_x87};
 pub use form::{Form, Template, excluded, forms};
 pub use generate::{Generator, background, decode};
 pub use layout::*;

@@ -8,7 +8,7 @@ mod elf;
 
 use crate::emulated::offset;
 use crate::{
-    Bytes, CODE, CONSTANT, CONSTANT_SIZE, Case, DATA, DATA_SIZE, End, FLAGS, LDT, NOTHING, SIGNALS,
+    Bytes, CODE, CONSTANT, CONSTANT_SIZE, Case, DATA, DATA_SIZE, Denied, End, FLAGS, LDT, NOTHING, SIGNALS,
     SIGNALS_SIZE, State, X87,
 };
 use elf::elf;
@@ -26,6 +26,9 @@ use std::time::Duration;
 
 /// Where the kernel would start a signal's handler.
 const HANDLER: u32 = CODE + 0xF00;
+/// Rights to a page, as `mprotect` has them.
+const READ: u32 = 1;
+const WRITE: u32 = 2;
 const TF: u64 = 0x100;
 const ID: u64 = 0x20_0000;
 
@@ -155,10 +158,30 @@ impl Real {
     /// # Errors
     /// When the process has died or ended in a way that no instruction should cause.
     pub fn step(&mut self, case: &Case) -> Result<(State, End), String> {
+        self.prefer_id(case)?;
+        self.step_as_it_is(case)
+    }
+
+    /// The same, while something is taken away from one of the pages of data.
+    ///
+    /// # Errors
+    /// As of [`Real::step`], and when the system refuses it.
+    pub fn step_denied(&mut self, case: &Case, page: u32, denied: Denied) -> Result<(State, End), String> {
+        self.prefer_id(case)?;
+        self.protect(page, if denied == Denied::Everything { 0 } else { READ })?;
+        let outcome = self.step_as_it_is(case);
+        self.protect(page, if page == CONSTANT { READ } else { READ | WRITE })?;
+        outcome
+    }
+
+    /// Sees to it that ID is as a case wants it.
+    fn prefer_id(&mut self, case: &Case) -> Result<(), String> {
+        let wanted = case.start.eflags & ID as u32;
+        if (u64::from(wanted) ^ self.regs.eflags) & ID != 0 { self.set_id(wanted) } else { Ok(()) }
+    }
+
+    fn step_as_it_is(&mut self, case: &Case) -> Result<(State, End), String> {
         let start = &case.start;
-        if (u64::from(start.eflags) ^ self.regs.eflags) & ID != 0 {
-            self.set_id(start.eflags & ID as u32)?;
-        }
         self.memory.write_all_at(&case.code, u64::from(CODE + offset(start))).map_err(io)?;
         let (data, constant) = start.bytes.0.split_at(DATA_SIZE as usize);
         self.memory.write_all_at(data, DATA.into()).map_err(io)?;
@@ -248,6 +271,11 @@ impl Real {
         let (vector, error, address) = (word(8 + 48) as u8, word(8 + 52), word(8 + 84));
         let address = if vector == 14 { address } else { 0 };
         Ok(End::Fault { vector, error, address })
+    }
+
+    fn protect(&mut self, page: u32, rights: u32) -> Result<(), String> {
+        self.call(125, [page, 0x1000, rights, 0])?;
+        self.memory.write_all_at(&[NOTHING; 2], CODE.into()).map_err(io)
     }
 
     /// Makes the process change ID with POPFD: ptrace does not.
