@@ -1,7 +1,7 @@
 //! The machine in the same situation: ring 3, the same pages, the same descriptors, a step at a time.
 
 use crate::{Bytes, CODE, CONSTANT, Case, DATA, End, FLAGS, FLAT_CODE, FLAT_DATA, LDT, NOTHING, State, X87};
-use machine::{Machine, Pa, Reg, Seg, Segment, Stop, Table};
+use machine::{Machine, Pa, Reg, Seg, Segment, Stop, Table, Until, Va};
 
 /// The machine's own tables, above everything that is judged. Their pages belong to ring 0.
 const TABLES: u32 = 0xFFFF_0000;
@@ -119,6 +119,31 @@ impl Emulated {
             bytes,
         };
         Ok((state, end))
+    }
+}
+
+impl Emulated {
+    /// Runs a program from the start of the code page up to its INT3, with these registers and this data,
+    /// which is at most the two pages.
+    ///
+    /// # Errors
+    /// What ended it instead.
+    pub fn run(&self, program: &[u8], start: [u32; 8], data: &mut [u8]) -> Result<(), Stop> {
+        let mut m = self.ready.clone();
+        m.memory.write(physical(CODE), program);
+        for (page, bytes) in (DATA..).step_by(0x1000).zip(data.chunks(0x1000)) {
+            m.memory.write(physical(page), bytes);
+        }
+        (m.cpu.regs, m.cpu.eip, m.cpu.eflags) = (start, CODE, 0x202);
+        m.gates.kernel = HANDLERS..HANDLERS + 0x1000;
+        match m.run(&Until::budget(1 << 24)) {
+            Stop::Native(at) if at == Va(HANDLERS + 3 * 16) => {}
+            other => return Err(other),
+        }
+        for (page, bytes) in (DATA..).step_by(0x1000).zip(data.chunks_mut(0x1000)) {
+            m.memory.read(physical(page), bytes);
+        }
+        Ok(())
     }
 }
 

@@ -278,6 +278,35 @@ impl Real {
         self.memory.write_all_at(&[NOTHING; 2], CODE.into()).map_err(io)
     }
 
+    /// Runs a program from the start of the code page up to its INT3, with these registers and this data.
+    ///
+    /// # Errors
+    /// When it ends in any other way.
+    pub fn run(&mut self, program: &[u8], start: [u32; 8], data: &mut [u8]) -> Result<(), String> {
+        self.memory.write_all_at(program, CODE.into()).map_err(io)?;
+        self.memory.write_all_at(data, DATA.into()).map_err(io)?;
+        let mut regs = self.regs;
+        [regs.rax, regs.rcx, regs.rdx, regs.rbx, regs.rsp, regs.rbp, regs.rsi, regs.rdi] =
+            start.map(u64::from);
+        (regs.rip, regs.eflags, regs.orig_rax) = (CODE.into(), 0x202, u64::MAX);
+        (regs.cs, regs.ss) = (crate::FLAT_CODE.into(), crate::FLAT_DATA.into());
+        (regs.ds, regs.es) = (crate::FLAT_DATA.into(), crate::FLAT_DATA.into());
+        (regs.fs, regs.gs, regs.fs_base, regs.gs_base) = (0, 0, 0, 0);
+        ptrace::setregs(self.pid, regs).map_err(os)?;
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        ptrace::cont(self.pid, None).map_err(os)?;
+        let status = waitpid(self.pid, None).map_err(os);
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        self.regs = ptrace::getregs(self.pid).map_err(os)?;
+        let end = u64::from(CODE) + program.len() as u64;
+        match status? {
+            WaitStatus::Stopped(_, Signal::SIGTRAP) if self.regs.rip == end => {}
+            other => return Err(format!("the program ends with {other:?} at {:X}", self.regs.rip)),
+        }
+        self.memory.write_all_at(&vec![NOTHING; program.len()], CODE.into()).map_err(io)?;
+        self.memory.read_exact_at(data, DATA.into()).map_err(io)
+    }
+
     /// Makes the process change ID with POPFD: ptrace does not.
     fn set_id(&mut self, id: u32) -> Result<(), String> {
         self.memory.write_all_at(&[0x9D], CODE.into()).map_err(io)?;

@@ -4,11 +4,12 @@ use super::operand::{address, place};
 use crate::op::*;
 use iced_x86::{CpuidFeature, Instruction, Mnemonic, OpKind, Register};
 
-/// None when the instruction is not one for the x87 unit.
+/// None when the instruction is not one for the x87 unit, or for that of a later processor only: FISTTP
+/// came with SSE3.
 pub(super) fn fpu(i: &Instruction) -> Option<FpuOp> {
     moves(i).or_else(|| computes(i)).or_else(|| {
         let of_fpu = [CpuidFeature::FPU, CpuidFeature::FPU287, CpuidFeature::FPU387];
-        let known = i.cpuid_features().iter().any(|feature| of_fpu.contains(feature));
+        let known = i.cpuid_features().iter().all(|feature| of_fpu.contains(feature));
         known.then_some(FpuOp::Unsupported(i.mnemonic() as u16))
     })
 }
