@@ -238,12 +238,15 @@ fn code(story: &Story) -> Markup {
 fn details(lanes: &[Lane; 2], index: usize) -> Markup {
     let sides: Vec<(Vec<Row>, Vec<FieldChange>)> = lanes.iter().map(|lane| lane.private(index + 1)).collect();
     let calls = |rows: &[Row]| rows.iter().filter(|row| row.call.is_some()).count();
+    if sides.iter().all(|(rows, changes)| rows.is_empty() && changes.is_empty()) {
+        return html! {};
+    }
     html! {
         details .private {
             summary {
-                "Calls and fields"
                 @for (lane, (rows, changes)) in lanes.iter().zip(&sides) {
-                    span .count { b { (lane.name) } " " (calls(rows)) " / " (changes.len()) }
+                    span .count { b { (lane.name) } " " (calls(rows)) " calls, " (changes.len()) " fields" }
+                    " "
                 }
             }
             div .sides {
