@@ -30,7 +30,7 @@ const DENIED: usize = 6;
 fn never_done(code: Code) -> bool {
     use iced_x86::Mnemonic as M;
     let never = [Code::Reservednop_rm16_r16_0F0D, Code::Reservednop_rm32_r32_0F0D];
-    matches!(code.mnemonic(), M::Ud0 | M::Ud1 | M::Ud2) || never.contains(&code)
+    matches!(code.mnemonic(), M::Ud0 | M::Ud1 | M::Ud2 | M::Fisttp) || never.contains(&code)
 }
 
 /// Makes system instructions meet what the stage has for them.
@@ -46,6 +46,14 @@ fn fit(case: &mut Case, number: u64) {
         M::Int => {
             let last = case.len - 1;
             case.code[last] = GATES[number as usize % GATES.len()];
+            return;
+        }
+        M::Retf if i.code() == Code::Retfd_imm16 => {
+            // Its frame, in doublewords.
+            let stack = oracle::entry(case.start.selectors[2]).map_or(0, |entry| entry.base);
+            let at = stack.wrapping_add(case.start.regs[4]);
+            case.start.bytes.put(at, &oracle::CODE.to_le_bytes());
+            case.start.bytes.put(at.wrapping_add(4), &oracle::FLAT_CODE.to_le_bytes());
             return;
         }
         M::Rdmsr | M::Wrmsr => {
