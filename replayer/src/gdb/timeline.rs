@@ -8,7 +8,7 @@
 
 use contract::{Kernel, Named, ObjectId};
 use machine::registers::flags;
-use machine::{Machine, Stop};
+use machine::{Machine, Stop, Touched};
 use recorder::{EventRecord, RecordError, Recording};
 use std::collections::BTreeMap;
 
@@ -174,6 +174,20 @@ impl<'r> Timeline<'r> {
             self.kept.entry(self.place).or_insert_with(|| self.now.clone());
         }
         Ok(true)
+    }
+
+    /// What the next step reads and writes, found out on a copy.
+    pub fn touching(&self) -> Vec<Touched> {
+        if self.ended {
+            return Vec::new();
+        }
+        let mut m = self.now.m.clone();
+        m.observe();
+        if let Stop::Native(at) = m.step() {
+            // What becomes of a fault is seen when the step is made.
+            let _ = contract::routine::serve(self.kernel, &mut m, at);
+        }
+        m.observed().to_vec()
     }
 
     /// Lets reach the machine what reaches it here, and goes over to the next event at an event's end.
