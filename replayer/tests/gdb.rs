@@ -181,7 +181,7 @@ fn gdb_catches_reads_by_native_routines_and_by_instructions_both_ways() {
     let script = "break *PspExitThread
 continue
 delete
-rwatch *(int*)($esp+4)
+rwatch -location *(int*)($esp+4)
 continue
 echo == native\\n
 monitor where
@@ -191,7 +191,7 @@ delete
 break *KiFastSystemCallRet
 reverse-continue
 delete
-awatch *(int*)$esp
+awatch -location *(int*)$esp
 echo == access\\n
 continue
 echo == back\\n
@@ -199,12 +199,12 @@ reverse-continue
 x/i $pc";
     let Some(said) = Session::start("nt", &["--at", "4"]).gdb("nt", script) else { return };
     let native = part(&said, "native");
-    has(&said, "Hardware read watchpoint 2: *(int*)($esp+4)");
+    has(&said, "Hardware read watchpoint 2: -location *(int*)($esp+4)");
     has(&native, "event 4 of 4, line 5: main NtTerminateThread thread=worker status=1");
     has(&native, "= 1\n");
-    has(&part(&said, "access"), "Hardware access (read/write) watchpoint 4: *(int*)$esp");
+    has(&part(&said, "access"), "Hardware access (read/write) watchpoint 4: -location *(int*)$esp");
     let back = part(&said, "back");
-    has(&back, "Hardware access (read/write) watchpoint 4: *(int*)$esp");
+    has(&back, "Hardware access (read/write) watchpoint 4: -location *(int*)$esp");
     has(&back, "ret");
 }
 
@@ -220,9 +220,9 @@ fn packet(connection: &mut BufReader<TcpStream>) -> String {
 
 #[test]
 fn ctrl_c_ends_the_way_back_as_well_as_the_way_on() {
-    let long = "repeat times=100\nmain NtYieldExecution\n";
-    for (command, rest, end) in [("$bc#c5", 2, "begin"), ("$vCont;c#a8", 0, "end")] {
-        let mut session = Session::of(&format!("{CASE}{long}"), "nt", &["--at", &rest.to_string()]);
+    let long = "repeat times=300\nmain NtYieldExecution\n";
+    for (command, from, end) in [("$bc#c5", "6+999999", "begin"), ("$vCont;c#a8", "0", "end")] {
+        let mut session = Session::of(&format!("{CASE}{long}"), "nt", &["--at", from]);
         let mut connection = TcpStream::connect(&session.address).unwrap();
         let mut answers = BufReader::new(connection.try_clone().unwrap());
         connection.write_all(b"+").unwrap();
