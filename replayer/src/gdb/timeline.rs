@@ -5,6 +5,9 @@
 //! on the program's stack, the clock ticks) comes between two steps and is none itself: at a place
 //! it has happened already. Going back is starting from the nearest copy of the machine before the
 //! place, and doing the same again: the machine is deterministic, so that is where it was.
+//!
+//! [`recorder::Player`] stands at instants, which are fewer: a delivery takes none. To gdb it is a step of
+//! its own, and so is each turn of a repeated instruction.
 
 use contract::{Kernel, Named, ObjectId};
 use machine::registers::flags;
