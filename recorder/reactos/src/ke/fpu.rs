@@ -40,7 +40,8 @@ pub(crate) fn context_to_area(m: &mut Machine, area: Va, from: context::Context)
         m.store::<u16>(area.add(4), abridged)?;
         // The opcode is the high half of the error selector's doubleword.
         m.store(area.add(6), (error >> 16) as u16)?;
-        let (error_offset, data_offset) = (m.get(from.float_error_offset())?, m.get(from.float_data_offset())?);
+        let (error_offset, data_offset) =
+            (m.get(from.float_error_offset())?, m.get(from.float_data_offset())?);
         let words = [error_offset, u32::from(error as u16), data_offset, u32::from(data as u16)];
         for (place, value) in [8, 0xC, 0x10, 0x14].into_iter().zip(words) {
             m.store(area.add(place), value)?;
