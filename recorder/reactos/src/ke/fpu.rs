@@ -53,6 +53,10 @@ pub(crate) fn context_to_area(m: &mut Machine, area: Va, from: context::Context)
         let cr0 = m.get(from.cr0_npx_state())?;
         m.store(area.add(FX_SAVED_CPU), 0u32)?;
         m.store(area.add(FX_CR0), cr0)?;
+        // A fresh area: FXRSTOR would load an MXCSR of 0, all unmasked; 5.6 step 6 finds 1F80h there.
+        if !extended && m.load::<u32>(area.add(0x18))? == 0 {
+            m.store(area.add(0x18), 0x1F80u32)?;
+        }
     }
     if extended {
         let at = from.0.add(context::EXTENDED);
