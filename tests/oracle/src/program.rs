@@ -169,6 +169,11 @@ impl Scene {
                     None => return Err("it leaves the code page for what is not to be judged".into()),
                 },
                 Err(Cut::Stopped(why)) => return Err(format!("the machine stops: {why}")),
+                Err(Cut::Itself) => {
+                    return Err(
+                        "a repeated instruction overwrites itself, which AMD's processors notice late".into(),
+                    );
+                }
                 Err(Cut::Endless) => return Err("it does not end".into()),
             }
         }

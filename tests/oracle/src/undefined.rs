@@ -71,7 +71,7 @@ fn images(instruction: &Instruction, case: &Case) -> Vec<(usize, usize)> {
     if instruction.mnemonic() != Mnemonic::Fxsave {
         return Vec::new();
     }
-    let Some(operand) = operand(instruction, case) else { return Vec::new() };
+    let Some(operand) = operand(instruction, case, true) else { return Vec::new() };
     [(6, 18), (28, 4), (160, 352)]
         .into_iter()
         .flat_map(|(from, len)| (from..from + len).filter_map(|at| Bytes::index(operand.wrapping_add(at))))
@@ -79,12 +79,15 @@ fn images(instruction: &Instruction, case: &Case) -> Vec<(usize, usize)> {
         .collect()
 }
 
-/// The linear address of an instruction's operand in memory.
-fn operand(instruction: &Instruction, case: &Case) -> Option<u32> {
+/// The linear address of an instruction's operand in memory, or its offset in the segment.
+pub(crate) fn operand(instruction: &Instruction, case: &Case, linear: bool) -> Option<u32> {
     let n = (0..instruction.op_count()).find(|n| instruction.op_kind(*n) == OpKind::Memory)?;
     let value = |register: Register| match register {
         Register::None => Some(0),
         _ if register.is_segment_register() => {
+            if !linear {
+                return Some(0);
+            }
             let selector = case.start.selectors[register.number()];
             Some(entry(selector).map_or(0, |entry| entry.base).into())
         }

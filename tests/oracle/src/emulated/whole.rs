@@ -2,6 +2,7 @@
 //! what is undefined along the way, and in blocks, which must give the same machine.
 
 use super::{HANDLERS, physical, prepare, put, state, unwind};
+use crate::compare::is_port_string;
 use crate::program::{Scene, judged};
 use crate::{Bytes, CODE, Case, End, State, decode, entry, reads, sets, undefined};
 use iced_x86::{Instruction, Mnemonic};
@@ -42,6 +43,8 @@ pub enum Cut {
     At(u32),
     /// The machine does not do an instruction, and says which.
     Stopped(String),
+    /// A repeated instruction overwrites itself.
+    Itself,
     /// It takes too long.
     Endless,
 }
@@ -78,13 +81,19 @@ impl Whole {
             let instruction = decode(&code, wide);
             let case = Case { len: instruction.len(), code, start: registers(m) };
             let mask = undefined(&instruction, &case);
-            if reads(&instruction) & taint != 0 || mask.result || !judged(&instruction) {
+            // AMD's processors check the port even if there is nothing to repeat.
+            let choice = is_port_string(instruction.mnemonic()) && m.cpu.regs[1] & 0xFFFF == 0;
+            if reads(&instruction) & taint != 0 || mask.result || choice || !judged(&instruction) {
                 return Err(Cut::At(at));
             }
             let retired = m.retired;
             match m.step() {
                 Stop::Budget => {}
                 stop => return Err(Cut::Stopped(named(&stop))),
+            }
+            let repeated = instruction.is_string_instruction() && m.cpu.eip == case.start.eip;
+            if m.cpu.cpl() == 3 && repeated && !next(m).1.starts_with(&case.code[..case.len]) {
+                return Err(Cut::Itself);
             }
             if m.retired != retired {
                 taint = taint & !sets(&instruction, &case) | mask.flags;

@@ -89,9 +89,12 @@ impl Generator {
         let mut random = Random::new(seed ^ 0x5072_6F67, number);
         let wide = !random.once_in(6);
         let mut start = self.start(&mut random, wide);
-        if !random.once_in(3) {
-            let base = if wide { FLAT_CODE } else { local(9) };
-            start.selectors = [FLAT_DATA, base, FLAT_DATA, FLAT_DATA, local(0), FLAT_DATA];
+        if !random.once_in(6) {
+            // With addresses of 16 bits nothing is reached through a flat segment.
+            start.selectors = match wide {
+                true => [FLAT_DATA, FLAT_CODE, FLAT_DATA, FLAT_DATA, local(0), FLAT_DATA],
+                false => [local(0), local(9), local(2), local(0), local(2), FLAT_DATA],
+            };
         }
         let stack = entry(start.selectors[2]).map_or(0, |entry| entry.base);
         start.regs[4] = (DATA + 0xC00 + 4 * random.below(0x200)).wrapping_sub(stack);
@@ -142,7 +145,8 @@ impl Writing<'_> {
         state.regs = regs;
         let mut code = encode(&mut self.random, &template);
         let instruction = decode(&code, self.wide);
-        if instruction.has_lock_prefix() && !self.random.once_in(8) {
+        let narrow = self.wide && code[..4].contains(&0x67);
+        if (instruction.has_lock_prefix() || narrow || moves_stack(&instruction)) && !self.random.once_in(8) {
             return;
         }
         let mut making =
@@ -150,9 +154,10 @@ impl Writing<'_> {
         making.operands();
         let instruction = decode(&code, self.wide);
         self.start.bytes = state.bytes;
-        for register in 0..8 {
-            if state.regs[register] != before[register] && self.needs(&instruction, register)
+        for (register, old) in before.into_iter().enumerate() {
+            if state.regs[register] != old && self.needs(&instruction, register)
                 || addresses(&instruction, register)
+                || selects(&instruction, register)
             {
                 self.load(register, state.regs[register]);
             }
@@ -168,10 +173,10 @@ impl Writing<'_> {
 
     fn template(&mut self) -> Template {
         let pool = self.pool;
-        let from = match self.random.below(20) {
+        let from = match self.random.below(60) {
             0 => &pool.rare,
-            1..10 if self.floats => &pool.x87,
-            1..12 => &pool.common,
+            1..30 if self.floats => &pool.x87,
+            1..36 => &pool.common,
             _ => &pool.integer,
         };
         self.random.pick(from)
@@ -229,17 +234,28 @@ impl Writing<'_> {
 
     /// A few instructions that are repeated a few times, counted in ECX or another register.
     fn repeated(&mut self) {
-        let times = 1 + self.random.below(5);
-        let register = self.random.pick(&[1, 1, 3, 5, 6]);
-        self.load(register, times);
+        let before = self.parts.len();
+        self.load(0, 0);
         let target = self.parts.len();
         for _ in 0..1 + self.random.below(3) {
             self.instruction();
         }
+        let loaded = |register: u8| {
+            let one = |part: &Part| matches!(part, Part::Plain(code) if code.contains(&(0xB8 + register)));
+            self.parts[target..].iter().any(one)
+        };
+        // What the body loads itself counts nothing.
+        let free: Vec<u8> = [1, 1, 3, 5, 6].into_iter().filter(|register| !loaded(*register)).collect();
+        let register = if free.is_empty() { 1 } else { self.random.pick(&free) };
+        let times = 1 + self.random.below(5);
+        let Part::Plain(code) = &mut self.parts[before] else { unreachable!("a MOV") };
+        let opcode = code.len() - 5;
+        code[opcode] = 0xB8 + register;
+        code[opcode + 1..].copy_from_slice(&times.to_le_bytes());
         let (opcode, short) = match register {
             1 => (vec![self.random.pick(&[0xE2, 0xE2, 0xE0, 0xE1])], true),
             _ => {
-                self.parts.push(Part::Plain(vec![0x48 + register as u8]));
+                self.parts.push(Part::Plain(vec![0x48 + register]));
                 if self.random.once_in(2) { (vec![0x75], true) } else { (vec![0x0F, 0x85], false) }
             }
         };
@@ -297,4 +313,20 @@ fn addresses(instruction: &Instruction, register: usize) -> bool {
     let memory = (0..instruction.op_count()).any(|n| instruction.op_kind(n) == OpKind::Memory);
     let is = |of: iced_x86::Register| of.is_gpr() && of.full_register32().number() == register;
     memory && (is(instruction.memory_base()) || is(instruction.memory_index()))
+}
+
+/// Whether a register says which bit of a bit string is meant, and so where it lies.
+fn selects(instruction: &Instruction, register: usize) -> bool {
+    matches!(instruction.mnemonic(), Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc)
+        && instruction.op1_kind() == OpKind::Register
+        && instruction.op1_register().full_register32().number() == register
+}
+
+/// Whether an instruction sets ESP to something that is no stack.
+fn moves_stack(instruction: &Instruction) -> bool {
+    let first = instruction.op0_register();
+    instruction.op0_kind() == OpKind::Register
+        && first.is_gpr()
+        && first.size() > 1
+        && first.full_register32().number() == 4
 }
