@@ -3,8 +3,8 @@
 
 use crate::emulated::{Cut, Traced, Whole};
 use crate::form::{excluded, of_the_time};
-use crate::{CODE, State, decode, entry};
-use iced_x86::{Formatter, Instruction, Mnemonic, NasmFormatter};
+use crate::{CODE, State, entry};
+use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, Mnemonic, NasmFormatter};
 
 /// A piece of a program, addressed by its place in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,12 +107,10 @@ impl Program {
         for two in places.windows(2) {
             let (from, to) = (two[0] as usize, (two[1] as usize).min(scene.page.len()));
             let bytes = scene.page.get(from..to).unwrap_or_default();
-            let mut instruction = decode(bytes, self.wide());
-            instruction.set_ip(0);
             let eip = CODE.wrapping_add(two[0]).wrapping_sub(base);
             let bits = if self.wide() { 32 } else { 16 };
-            let options = iced_x86::DecoderOptions::NO_INVALID_CHECK;
-            let instruction = iced_x86::Decoder::with_ip(bits, bytes, eip.into(), options).decode();
+            let options = DecoderOptions::NO_INVALID_CHECK;
+            let instruction = Decoder::with_ip(bits, bytes, eip.into(), options).decode();
             let mut line = String::new();
             NasmFormatter::new().format(&instruction, &mut line);
             let hex: String = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
