@@ -3,6 +3,7 @@
 
 use super::{HANDLERS, physical, prepare, put, state, unwind};
 use crate::compare::is_port_string;
+use crate::generate::touches_x87;
 use crate::program::{Scene, judged};
 use crate::{Bytes, CODE, Case, End, State, decode, entry, reads, sets, undefined};
 use iced_x86::{Instruction, Mnemonic};
@@ -83,7 +84,10 @@ impl Whole {
             let mask = undefined(&instruction, &case);
             // AMD's processors check the port even if there is nothing to repeat.
             let choice = is_port_string(instruction.mnemonic()) && m.cpu.regs[1] & 0xFFFF == 0;
-            if reads(&instruction) & taint != 0 || mask.result || choice || !judged(&instruction) {
+            // What the programs before left in the unit is not known.
+            let unknown = scene.start.x87.is_none() && touches_x87(&instruction);
+            let cut = choice || unknown || mask.result || !judged(&instruction);
+            if cut || reads(&instruction) & taint != 0 {
                 return Err(Cut::At(at));
             }
             let retired = m.retired;
