@@ -179,7 +179,7 @@ struct Nobody;
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 impl Nobody {
-    fn run(&mut self, _: &[u8], _: [u32; 8], _: &mut [u8]) -> Result<(), String> {
+    fn run_table(&mut self, _: &[u8], _: [u32; 8], _: &mut [u8]) -> Result<(), String> {
         Err("nobody answers".into())
     }
 }
@@ -196,13 +196,13 @@ fn main() {
     for table in tables() {
         let code = program(&table.code);
         let machine = run(&table.rows, |regs, data| {
-            emulated.run(&code, regs, data).map_err(|stop| format!("{}: {stop:?}", table.name))
+            emulated.run_table(&code, regs, data).map_err(|stop| format!("{}: {stop:?}", table.name))
         });
         let mut machine = machine.unwrap_or_else(|why| panic!("{why}"));
         defined(&table, &mut machine);
         let mut judged = machine.clone();
         if let Ok(real) = &mut real {
-            judged = run(&table.rows, |regs, data| real.run(&code, regs, data))
+            judged = run(&table.rows, |regs, data| real.run_table(&code, regs, data))
                 .unwrap_or_else(|why| panic!("{}: {why}", table.name));
             defined(&table, &mut judged);
         }

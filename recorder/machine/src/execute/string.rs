@@ -102,6 +102,7 @@ impl Machine {
     /// Where an access leads that needs no table to be walked, and how many bytes further it does.
     fn at_hand(&self, seg: Seg, offset: u32, len: u32, access: Access) -> Option<(Pa, u32)> {
         let segment = self.cpu.seg(seg);
+        // In an expand-down segment the limit lies below, not above.
         if segment.attributes & (attribute::CODE | attribute::DOWN) == attribute::DOWN {
             return None;
         }

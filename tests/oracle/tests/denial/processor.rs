@@ -19,7 +19,7 @@ impl Processor {
     pub fn start() -> Processor {
         let constant = background().0[oracle::DATA_SIZE as usize..].to_vec();
         Processor {
-            real: Real::start(&constant),
+            real: Real::start_open(&constant),
             emulated: Emulated::default(),
             agreed: 0,
             explained: BTreeMap::new(),
