@@ -82,9 +82,6 @@ pub fn explained(
         return (partial && differs_by_parts(judge, machine, mnemonic))
             .then_some("AMD's processors keep some of several accesses when a later one faults");
     }
-    if mnemonic == Mnemonic::Fisttp && vector(machine.1) == Some(6) {
-        return Some("FISTTP came with SSE3, which no model has");
-    }
     let locked = case.code[..case.len.min(case.code.len())].contains(&0xF0);
     let several = |vector| matches!(vector, Some(10..=14 | 17));
     match (vector(judge.1), vector(machine.1)) {

@@ -57,7 +57,7 @@ const FEATURES: &[CpuidFeature] = &[
 pub(crate) fn of_the_time(instruction: &Instruction) -> bool {
     use Mnemonic as M;
     let mnemonic = instruction.mnemonic();
-    if matches!(mnemonic, M::Rdpid | M::Femms) {
+    if matches!(mnemonic, M::Rdpid | M::Femms | M::Fisttp) {
         return false;
     }
     let features = instruction.cpuid_features();

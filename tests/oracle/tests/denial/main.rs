@@ -30,7 +30,7 @@ const DENIED: usize = 6;
 fn never_done(code: Code) -> bool {
     use iced_x86::Mnemonic as M;
     let never = [Code::Reservednop_rm16_r16_0F0D, Code::Reservednop_rm32_r32_0F0D];
-    matches!(code.mnemonic(), M::Ud0 | M::Ud1 | M::Ud2 | M::Fisttp) || never.contains(&code)
+    matches!(code.mnemonic(), M::Ud0 | M::Ud1 | M::Ud2) || never.contains(&code)
 }
 
 /// Makes system instructions meet what the stage has for them.
