@@ -114,7 +114,7 @@ impl Run {
                         Kind::Address => Reg::Ecx,
                         _ => Reg::Eax,
                     };
-                    match self.number(value) {
+                    match self.word(value, actor) {
                         Ok(value) => registers.push((register as u8, value)),
                         Err(why) => return Ok(Err(why)),
                     }

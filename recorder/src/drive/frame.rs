@@ -178,7 +178,7 @@ impl Run {
     }
 
     /// A value as a doubleword.
-    fn word(&self, value: &Value, actor: &str) -> Result<u32, Outcome> {
+    pub(super) fn word(&self, value: &Value, actor: &str) -> Result<u32, Outcome> {
         match value {
             Value::Handle(handle) => self.handle(handle, actor),
             Value::Bool(yes) => Ok(u32::from(*yes)),

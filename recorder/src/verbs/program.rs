@@ -46,7 +46,7 @@ pub(super) static VERBS: &[Verb] = &[
         by: By::Thread,
         args: &[
             arg("address", Kind::Address, Required, "where"),
-            arg("value", Kind::Number, Is("0"), "what"),
+            arg("value", Kind::Handle, Is("0"), "what: a number, or a handle"),
         ],
         binds: Binds::Nothing,
         how: How::Program("write"),

@@ -148,7 +148,7 @@ fn ask_thread(m: &mut Machine, args: [u32; 5]) -> Res<Answer> {
             m.get(thread.unique_thread())?,
             m.get(tcb.affinity())?,
             m.get(tcb.priority())? as u32,
-            0,
+            base_increment(m, tcb)?,
         ]),
         class::THREAD_TIMES => times(m, thread)?,
         class::THREAD_WIN32_START_ADDRESS => words(&[m.get(thread.win32_start_address())?]),
@@ -163,6 +163,13 @@ fn ask_thread(m: &mut Machine, args: [u32; 5]) -> Res<Answer> {
         }
     };
     Ok((bytes, Status::SUCCESS))
+}
+
+/// How far a thread's base priority is from that of its process.
+fn base_increment(m: &mut Machine, thread: KThread) -> Result<u32, Fault> {
+    let process = m.get(thread.process())?;
+    let base = m.get(process.base_priority())?;
+    Ok((i32::from(m.get(thread.base_priority())?) - i32::from(base)) as u32)
 }
 
 /// KERNEL_USER_TIMES of a process. The sheet is silent on when its exit time shows; what is recorded is
