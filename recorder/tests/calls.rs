@@ -7,9 +7,13 @@ const SCENE: &str = "# A sentence.\nprocess app\nprocess other\nthread main in=a
                      thread third in=other\n";
 
 fn recorded(lines: &[&str]) -> Recording {
+    recorded_on("reactos", lines)
+}
+
+fn recorded_on(kernel: &str, lines: &[&str]) -> Recording {
     let text = format!("{SCENE}{}\n", lines.join("\n"));
     let case = Case::parse("calls", "calls", &text).unwrap_or_else(|error| panic!("{error}"));
-    let kernel = kernels::by_name("reactos").expect("it exists");
+    let kernel = kernels::by_name(kernel).expect("it exists");
     record(&case, kernel).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -126,4 +130,41 @@ fn what_was_never_created_cannot_be_used() {
         ("main NtClose handle=n", "unavailable: never created"),
         ("third NtTestAlert", "unavailable: terminated"),
     ]);
+}
+
+#[test]
+fn who_is_ready_and_does_not_get_the_processor_is_not_busy() {
+    check(&[
+        ("driver set-priority thread=main target=worker priority=12", "is ready, without the processor"),
+        ("main NtTestAlert", "unavailable: not scheduled"),
+        ("driver set-priority thread=worker target=worker priority=8", "returned STATUS_SUCCESS"),
+        ("main NtTestAlert", "returned STATUS_ALERTED"),
+    ]);
+    // Who spins in the kernel, with the processor, is: ReactOS's thread that is created suspended.
+    check(&[
+        ("thread late in=other suspended", "done"),
+        ("driver set-priority thread=main target=late priority=10", "is ready, without the processor"),
+        ("third NtTestAlert", "unavailable: not scheduled"),
+    ]);
+}
+
+#[test]
+fn an_event_in_a_hurry_sees_early_that_its_caller_is_passed_over() {
+    let lines = [
+        "e = main NtCreateEvent type=synchronization",
+        "driver set-priority thread=worker target=worker priority=12",
+        "worker NtWaitForSingleObject handle=e",
+        "hurry",
+        "main NtSetEvent event=e",
+    ];
+    let recording = recorded_on("nt", &lines);
+    let [.., before, event] = &recording.events[..] else { panic!("there are events") };
+    assert_eq!(event.outcome.to_string(), "is ready, without the processor");
+    let took = event.end() - before.end();
+    assert!(took < 30_000, "{took} instructions");
+    // Who was woken without a reason to run at once is ready, when the event ends before its turn.
+    let recording = recorded_on("reactos", &lines);
+    let worker = recording.events.last().unwrap().view.threads.iter().find(|thread| thread.name == "worker");
+    let call = worker.and_then(|worker| worker.call.as_deref());
+    assert_eq!(call, Some("NtWaitForSingleObject is ready, without the processor"));
 }

@@ -51,7 +51,7 @@ pub struct SideReport<'a> {
 /// What came of an event.
 #[derive(Clone, Debug, Serialize)]
 pub struct OutcomeReport<'a> {
-    /// `returned`, `waits`, `busy`, `ended`, `done`, `seen` or `unavailable`.
+    /// `returned`, `waits`, `busy`, `ready`, `ended`, `done`, `seen` or `unavailable`.
     pub kind: &'static str,
     /// The status that a call returned, by its name, or eight hexadecimal digits if it has none; null
     /// when no call returned.

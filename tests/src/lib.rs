@@ -5,9 +5,12 @@ pub mod script;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
-/// The top of the workspace.
+/// The top of the workspace: of the one that cargo says the tests run for, which may be a copy of that in
+/// which they were built.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_owned()
+    let now = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let folder = now.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    folder.parent().expect("the crate lies in the workspace").to_owned()
 }
 
 /// A file's text.

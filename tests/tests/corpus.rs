@@ -18,7 +18,8 @@ use std::collections::BTreeSet;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use tests::root;
 
-fn main() {
+/// Tests the corpus of the workspace.
+pub fn main() {
     let mut args = Arguments::from_args();
     // Beside each other, insta's differences would be printed into each other.
     args.test_threads.get_or_insert(1);

@@ -16,7 +16,8 @@ pub enum Outcome {
     },
     /// The call waits.
     Waits,
-    /// The call neither returned nor waits: its thread is runnable and busy in the kernel.
+    /// The call neither returned nor waits: its thread has the processor again and again, and is busy in
+    /// the kernel.
     Busy,
     /// The call did not return, and its thread has ended or will not run again.
     Ended,
@@ -28,21 +29,27 @@ pub enum Outcome {
         values: Vec<(String, String)>,
     },
     /// The event could not take place; why, in one or two words: `waiting`, `terminated`, `suspended`,
-    /// `never created`, `no such service`, `stopped` (after a bugcheck).
+    /// `never created`, `no such service`, `stopped` (after a bugcheck), `busy` (its thread has the
+    /// processor and does something else with it), `not scheduled` (its thread is ready, and the processor
+    /// goes to others).
     Unavailable {
         /// Why.
         why: String,
     },
+    /// The call neither returned nor waits: its thread is ready to go on, and others had the processor up to
+    /// the end of the event.
+    Ready,
 }
 
 impl Outcome {
-    /// The outcome in one word, for machines: `returned`, `waits`, `busy`, `ended`, `done`, `seen`,
-    /// `unavailable`.
+    /// The outcome in one word, for machines: `returned`, `waits`, `busy`, `ready`, `ended`, `done`,
+    /// `seen`, `unavailable`.
     pub fn kind(&self) -> &'static str {
         match self {
             Outcome::Returned { .. } => "returned",
             Outcome::Waits => "waits",
             Outcome::Busy => "busy",
+            Outcome::Ready => "ready",
             Outcome::Ended => "ended",
             Outcome::Done => "done",
             Outcome::Seen { .. } => "seen",
@@ -63,6 +70,7 @@ impl fmt::Display for Outcome {
             }
             Outcome::Waits => f.write_str("waits"),
             Outcome::Busy => f.write_str("is busy in the kernel"),
+            Outcome::Ready => f.write_str("is ready, without the processor"),
             Outcome::Ended => f.write_str("did not return"),
             Outcome::Done => f.write_str("done"),
             Outcome::Seen { values } => {

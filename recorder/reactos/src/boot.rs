@@ -131,7 +131,7 @@ fn globals(m: &mut Machine) -> R<()> {
         let service = services::SERVICES.iter().find(|service| service.number == number);
         let routine = service.map_or(Ke::NtUnknownService, |service| service.routine);
         m.store(SERVICE_TABLE.add(4 * number), routine.at())?;
-        let bytes = service.map_or(0, |service| 4 * service.params as u8);
+        let bytes = 4 * services::params(number) as u8;
         m.store(SERVICE_TABLE.add(4 * services::COUNT + number), bytes)?;
     }
     Ok(())
@@ -274,7 +274,8 @@ fn init(m: &mut Machine) -> R<Option<()>> {
     let system = m.get(G.system_process())?;
     let Some(process) = ps::create_process::create_object(m, false)? else { return Ok(None) };
     ps::create_process::initialize(m, process, Some(system))?;
-    if ps::create_process::populate(m, process, true)?.is_err() {
+    let fixed = ps::create_process::fixed_areas(m, process)?;
+    if !fixed || ps::create_process::populate(m, process, true)?.is_err() {
         return Ok(None);
     }
     let mut name = [0; 16];

@@ -81,3 +81,17 @@ services! {
     NtWriteVirtualMemory 232 / 5,
     NtYieldExecution 234 / 0,
 }
+
+/// Numbers and parameters of services that 2.16 names and that are not built: NtCallbackReturn,
+/// NtDisplayString, NtMapViewOfSection, NtProtectVirtualMemory, NtQuerySystemInformation,
+/// NtQuerySystemTime, NtQueryVirtualMemory, NtRaiseException, NtTerminateJobObject, NtW32Call. Their
+/// arguments are copied from the caller's stack all the same (6.2).
+const UNBUILT: [(u32, u32); 10] =
+    [(13, 3), (51, 1), (82, 10), (109, 5), (143, 4), (144, 1), (148, 6), (151, 3), (213, 2), (233, 5)];
+
+/// Doublewords of arguments of the service of that number; 0 where the sheet does not know it.
+pub(crate) fn params(number: u32) -> u32 {
+    let built = SERVICES.iter().find(|service| service.number == number).map(|service| service.params);
+    let named = UNBUILT.into_iter().find(|(unbuilt, _)| *unbuilt == number);
+    built.or(named.map(|(_, params)| params)).unwrap_or(0)
+}

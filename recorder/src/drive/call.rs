@@ -45,6 +45,7 @@ impl Run {
         let Some((thread, _)) = self.objects.get(actor).copied() else {
             return Ok(Err(unavailable("never created")));
         };
+        let mut met = false;
         for _ in 0..ROTATIONS {
             let statuses = self.kernel.threads(&self.motor.m);
             let Some(status) = statuses.iter().find(|status| status.id == thread) else {
@@ -56,6 +57,7 @@ impl Run {
             if status.current && parked(&self.motor.m, status) {
                 return Ok(Ok(thread));
             }
+            met |= status.current;
             if !status.current
                 && status.resume.is_some_and(|resume| resume.user)
                 && !parked(&self.motor.m, status)
@@ -65,7 +67,7 @@ impl Run {
             self.tick();
             self.slice(line)?;
         }
-        Ok(Err(unavailable("busy")))
+        Ok(Err(unavailable(if met { "busy" } else { "not scheduled" })))
     }
 
     /// Lets the machine run for a slice, or until somebody parks.

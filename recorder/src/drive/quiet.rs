@@ -3,7 +3,8 @@
 //! It is quiet when every runnable thread that is not the system's has had the processor since
 //! anything last happened, and did nothing with it but sit at `park`. A thread that spins in the
 //! kernel for good never gets there; so the machine also counts as quiet when many time slices have
-//! passed in which nothing changed that can be seen from outside.
+//! passed in which nothing changed that can be seen from outside. A thread that was never met at the
+//! processor meanwhile is ready, and others are preferred to it.
 
 use super::error::RecordError;
 use super::motor::{Motor, Pause};
@@ -17,9 +18,12 @@ use std::collections::BTreeSet;
 /// Instructions that a thread may run before a clock interrupt comes.
 pub(super) const SLICE: u64 = 2000;
 /// Instructions after which an event that is in a hurry looks whether it is over, and after which a
-/// clock interrupt comes all the same.
+/// clock interrupt comes all the same where somebody else is at work.
 const HURRIED: u64 = 50;
 const PATIENCE: u64 = 20_000;
+/// Clock interrupts after which an event that is in a hurry does not wait any longer for its caller to get
+/// the processor from a thread that only sits at `park`.
+const PASSED_OVER: u32 = 60;
 /// Slices in which nothing changes before the machine counts as quiet, and more for each thread.
 const STILL: u32 = 60;
 const STILL_PER_THREAD: u32 = 30;
@@ -44,6 +48,8 @@ pub(super) struct Watch {
     rested: BTreeSet<ObjectId>,
     /// What can be seen of every thread, as it was when last looked.
     seen: Vec<(ObjectId, Activity, bool)>,
+    /// Threads that were met at the processor since anything last happened.
+    met: BTreeSet<ObjectId>,
     /// Slices since anything last happened.
     still: u32,
 }
@@ -52,7 +58,17 @@ impl Watch {
     /// Something happened: every thread must rest anew.
     pub(super) fn stir(&mut self) {
         self.rested.clear();
+        self.met.clear();
         self.still = 0;
+    }
+
+    /// The threads that could run, and did not get the processor for so long that they will not.
+    fn passed_over(&self) -> BTreeSet<ObjectId> {
+        if self.still < STILL {
+            return BTreeSet::new();
+        }
+        let runnable = self.seen.iter().filter(|(_, activity, _)| *activity == Activity::Runnable);
+        runnable.map(|(thread, ..)| *thread).filter(|thread| !self.met.contains(thread)).collect()
     }
 
     /// Looks at the machine between two slices; whether it is quiet.
@@ -67,11 +83,11 @@ impl Watch {
             self.stir();
         }
         self.still += 1;
-        if let Some(current) = threads.iter().find(|status| status.current)
-            && parked(m, current)
-            && self.rested.insert(current.id)
-        {
-            self.still = 0;
+        if let Some(current) = threads.iter().find(|status| status.current) {
+            self.met.insert(current.id);
+            if parked(m, current) && self.rested.insert(current.id) {
+                self.still = 0;
+            }
         }
         let runnable = |status: &&ThreadStatus| status.activity == Activity::Runnable;
         let restless = threads.iter().filter(runnable).any(|status| !self.rested.contains(&status.id));
@@ -87,11 +103,19 @@ pub(super) fn breakpoints() -> [Va; 3] {
 impl Run {
     /// Runs until the machine is quiet.
     pub(super) fn settle(&mut self, line: &Line) -> Result<(), RecordError> {
-        let end = self.motor.m.retired + EVENT_MAX;
         let mut watch = Watch::default();
+        self.passed_over.clear();
+        self.come_to_rest(line, &mut watch)?;
+        self.passed_over.extend(watch.passed_over());
+        Ok(())
+    }
+
+    fn come_to_rest(&mut self, line: &Line, watch: &mut Watch) -> Result<(), RecordError> {
+        let end = self.motor.m.retired + EVENT_MAX;
         let length = if self.hurried { HURRIED } else { SLICE };
         let mut slice = self.motor.m.retired + length;
         let mut tick = self.motor.m.retired + PATIENCE;
+        let mut waited = 0;
         while self.motor.m.retired < end {
             let due = self.due.first().copied().unwrap_or(u64::MAX);
             let pause = self.advance(slice.min(due));
@@ -118,11 +142,16 @@ impl Run {
                 watch.stir();
             }
             if self.hurried {
-                if self.caller.is_some_and(|caller| self.is_done(caller)) {
+                let Some(caller) = self.caller.filter(|caller| !self.is_done(*caller)) else { return Ok(()) };
+                let somebody_rests =
+                    self.motor.m.cpu.next() == park() && self.kernel.current(&self.motor.m) != caller;
+                waited = if somebody_rests { waited + 1 } else { waited };
+                if waited > PASSED_OVER {
+                    self.passed_over.insert(caller);
                     return Ok(());
                 }
                 // Somebody else has the processor, and the caller is to go on.
-                if self.motor.m.retired >= tick {
+                if somebody_rests || self.motor.m.retired >= tick {
                     self.tick();
                     tick = self.motor.m.retired + PATIENCE;
                 }

@@ -54,6 +54,8 @@ pub struct Run {
     pub(super) hurried: bool,
     /// The thread that made this event's last call.
     pub(super) caller: Option<ObjectId>,
+    /// The threads that were ready when the machine last came to rest, and did not get the processor.
+    pub(super) passed_over: BTreeSet<ObjectId>,
 }
 
 /// Events that may wait to be packed.
@@ -228,6 +230,7 @@ impl Run {
             hurry: false,
             hurried: false,
             caller: None,
+            passed_over: BTreeSet::new(),
             scene,
         };
         run.stopped = run.kernel.view(&run.motor.m, &[]).bugcheck.is_some();
@@ -401,6 +404,9 @@ impl Run {
             Activity::Waiting | Activity::Suspended => Outcome::Waits,
             Activity::Initialized => Outcome::Ended,
             Activity::Runnable if quiet::parked(&self.motor.m, status) => Outcome::Ended,
+            Activity::Runnable if self.passed_over.contains(&thread) => Outcome::Ready,
+            // An event in a hurry does not wait until everybody had the processor.
+            Activity::Runnable if self.hurried && !status.current => Outcome::Ready,
             Activity::Runnable => Outcome::Busy,
         }
     }

@@ -8,6 +8,7 @@ use super::Names;
 use contract::{FlagNames, Kernel, Named, ObjectId};
 use guest::FieldInfo;
 use machine::{Machine, Va};
+use std::cell::OnceCell;
 use std::fmt;
 
 /// A field that holds a value.
@@ -94,7 +95,13 @@ pub fn differing(
     here: &Machine,
     there: &Machine,
 ) -> Vec<FieldChange> {
-    let (before, after) = (Names::new(kernel, here, named), Names::new(kernel, there, named));
+    let before = Names::new(kernel, here, named);
+    let after = Names::with(before.layouts(), there, named);
+    between((&before, here), (&after, there))
+}
+
+/// As [`differing`], with both machines' names.
+pub fn between((before, here): (&Names, &Machine), (after, there): (&Names, &Machine)) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     for one in &after.structures {
         let change = |what| FieldChange { name: one.name.clone(), layout: one.layout, id: one.id, what };
@@ -102,18 +109,26 @@ pub fn differing(
             changes.push(change(Change::Created));
             continue;
         }
+        let whole = (value(here, one.id.at, one.size), value(there, one.id.at, one.size));
+        if whole.0.is_some() && whole.0 == whole.1 {
+            continue;
+        }
         let mut told: Vec<(u32, u32)> = Vec::new();
-        for field in of(kernel, one.layout).unwrap_or_default() {
-            let at = one.id.at.add(field.offset);
-            let (old, new) = (value(here, at, field.size), value(there, at, field.size));
+        for field in after.fields(one.layout).unwrap_or_default() {
+            let part = |m: &Machine, whole: &Option<Vec<u8>>| {
+                let range = field.offset as usize..(field.offset + field.size) as usize;
+                let known = whole.as_ref().and_then(|whole| whole.get(range)).map(<[u8]>::to_vec);
+                known.or_else(|| value(m, one.id.at.add(field.offset), field.size))
+            };
+            let (old, new) = (part(here, &whole.0), part(there, &whole.1));
             // A field in a union is told once.
             let within = |(from, to): &(u32, u32)| *from <= field.offset && field.offset + field.size <= *to;
             if old == new || told.iter().any(within) {
                 continue;
             }
             told.push((field.offset, field.offset + field.size));
-            let text = (shown(&before, &field, &old, None), shown(&after, &field, &new, old.as_deref()));
-            changes.push(change(Change::Value { field, old, new, text }));
+            let text = (shown(before, field, &old, None), shown(after, field, &new, old.as_deref()));
+            changes.push(change(Change::Value { field: field.clone(), old, new, text }));
         }
     }
     let gone =
@@ -127,15 +142,38 @@ pub fn differing(
     changes
 }
 
-/// The fields of a layout that hold values, those that share bytes with others last; none when the
-/// kernel has no such layout.
-pub fn of(kernel: &dyn Kernel, layout: &str) -> Option<Vec<Field>> {
-    let image = kernel.image();
-    let info = image.layouts.iter().find(|info| info.name == layout)?;
-    let flags: Vec<&FlagNames> = image.flags.iter().filter(|flags| flags.layout == layout).collect();
-    let mut found = Vec::new();
-    leaves(info.fields, "", 0, &flags, &mut found);
-    Some(found)
+/// The fields of a kernel's layouts, each worked out when it is first asked for: they are the same in all
+/// of its machines.
+pub struct Layouts {
+    kernel: &'static dyn Kernel,
+    /// In the order of the kernel's image.
+    known: Vec<OnceCell<Vec<Field>>>,
+}
+
+impl Layouts {
+    /// Those of a kernel.
+    pub fn new(kernel: &'static dyn Kernel) -> Layouts {
+        Layouts { kernel, known: kernel.image().layouts.iter().map(|_| OnceCell::new()).collect() }
+    }
+
+    /// The kernel.
+    pub fn kernel(&self) -> &'static dyn Kernel {
+        self.kernel
+    }
+
+    /// The fields of a layout that hold values, those that share bytes with others last; none when the
+    /// kernel has no such layout.
+    pub fn fields(&self, layout: &str) -> Option<&[Field]> {
+        let image = self.kernel.image();
+        let index = image.layouts.iter().position(|info| info.name == layout)?;
+        let fields = self.known[index].get_or_init(|| {
+            let flags: Vec<&FlagNames> = image.flags.iter().filter(|flags| flags.layout == layout).collect();
+            let mut found = Vec::new();
+            leaves(image.layouts[index].fields, "", 0, &flags, &mut found);
+            found
+        });
+        Some(fields)
+    }
 }
 
 fn leaves(fields: &[FieldInfo], path: &str, base: u32, flags: &[&FlagNames], found: &mut Vec<Field>) {

@@ -20,7 +20,7 @@ pub mod target;
 mod writes;
 
 pub use calls::{Call, End, Row, calls, rows};
-pub use fields::{Field, FieldChange, camel};
+pub use fields::{Field, FieldChange, Layouts, camel};
 pub use names::Names;
 pub use sides::{side_by_side, traces};
 pub use story::{CodeLine, Story, line, story};

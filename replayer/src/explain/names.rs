@@ -1,8 +1,9 @@
 //! What lies at an address, in the words of the case.
 
-use super::fields::{self, Field};
+use super::fields::{self, Field, Layouts};
 use contract::{Kernel, Named, ObjectId, ObjectKind, Owner, Status};
 use machine::{Machine, Va};
+use std::rc::Rc;
 
 /// A structure that lives in a machine.
 #[derive(Clone, Debug)]
@@ -21,6 +22,7 @@ pub struct Structure {
 /// What lies where in a machine.
 pub struct Names {
     kernel: &'static dyn Kernel,
+    layouts: Rc<Layouts>,
     /// The structures that live, processes and threads first.
     pub structures: Vec<Structure>,
 }
@@ -42,6 +44,12 @@ fn layout_of(kind: ObjectKind) -> &'static [&'static str] {
 impl Names {
     /// What lies where in `m`, of which the case has named `named`.
     pub fn new(kernel: &'static dyn Kernel, m: &Machine, named: &[Named]) -> Names {
+        Names::with(&Rc::new(Layouts::new(kernel)), m, named)
+    }
+
+    /// As [`Names::new`], for who looks at many machines of a kernel and has its layouts already.
+    pub fn with(layouts: &Rc<Layouts>, m: &Machine, named: &[Named]) -> Names {
+        let kernel = layouts.kernel();
         let mut known: Vec<(ObjectId, String)> =
             named.iter().map(|named| (named.id, named.name.clone())).collect();
         let scene = kernel.scene(m);
@@ -69,7 +77,7 @@ impl Names {
                 structures.push(Structure { id: one.id, name, layout: info.name, size: info.size });
             }
         }
-        Names { kernel, structures }
+        Names { kernel, layouts: Rc::clone(layouts), structures }
     }
 
     /// The kernel whose machine it is.
@@ -125,7 +133,12 @@ impl Names {
     }
 
     /// The fields of a layout that hold values; none when there is no such layout.
-    pub fn fields(&self, layout: &str) -> Option<Vec<Field>> {
-        fields::of(self.kernel, layout)
+    pub fn fields(&self, layout: &str) -> Option<&[Field]> {
+        self.layouts.fields(layout)
+    }
+
+    /// The layouts of the kernel.
+    pub fn layouts(&self) -> &Rc<Layouts> {
+        &self.layouts
     }
 }

@@ -270,7 +270,7 @@ impl<'a> Walk<'a> {
     }
 
     fn slots(&self, esp: u32, top: u32, named: &[(u32, String)]) -> Vec<Slot> {
-        let layouts: Vec<(u32, u32, &str, Vec<fields::Field>)> = self
+        let layouts: Vec<(u32, u32, &str, &[fields::Field])> = self
             .structures
             .iter()
             .map(|(at, size, layout)| (*at, *size, *layout, self.names.fields(layout).unwrap_or_default()))

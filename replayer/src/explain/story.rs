@@ -55,7 +55,8 @@ pub fn story(recording: &Recording, kernel: &'static dyn Kernel, event: usize) -
     let record = before.event().clone();
     let names = Names::new(kernel, &record.machine, &record.named);
     let calls = calls(recording, event);
-    let actor = actor(&record.text, &record.named).or(calls.last().map(|call| call.thread));
+    let init = kernel.scene(&record.machine).thread;
+    let actor = actor(&record.text, &record.named, init).or(calls.last().map(|call| call.thread));
     let decisive = decisive(&calls, &record.outcome, actor, &record.text);
     let start = before.machine().retired;
     let until = decisive.and_then(|call| call.until).unwrap_or(record.end()).min(record.end());
@@ -84,12 +85,14 @@ pub fn story(recording: &Recording, kernel: &'static dyn Kernel, event: usize) -
     })
 }
 
-/// The thread that a line is about: the first of its words that is a thread's name.
-fn actor(text: &str, named: &[contract::Named]) -> Option<ObjectId> {
+/// The thread that a line is about: the first of its words that is a thread's name, or `init`, which is
+/// there before any case names something.
+fn actor(text: &str, named: &[contract::Named], init: ObjectId) -> Option<ObjectId> {
     let words = text.split(|c: char| c.is_whitespace() || c == '=');
     let thread = |word: &str| {
         let named = named.iter().find(|named| named.name == word);
-        named.filter(|named| named.kind == contract::ObjectKind::Thread).map(|named| named.id)
+        let thread = named.filter(|named| named.kind == contract::ObjectKind::Thread).map(|named| named.id);
+        thread.or((word == "init").then_some(init))
     };
     words.into_iter().find_map(thread)
 }
@@ -122,4 +125,23 @@ pub fn line(kernel: &dyn Kernel, m: &Machine, at: Va) -> CodeLine {
         None => m.disassemble(m.cpu.cr3, at, 1).pop().map_or("(not mapped)".to_owned(), |(_, text)| text),
     };
     CodeLine { at, symbol: super::symbol(kernel, at), text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_init_calls_was_decided_in_inits_call() {
+        let text = "# A case.\nprocess app\nthread main in=app\n\
+                    init NtSetInformationProcess process=app class=BreakOnTermination value=1\n";
+        let case = recorder::Case::parse("x", "x", text).unwrap();
+        for name in ["nt", "reactos"] {
+            let kernel = recorder::kernels::by_name(name).unwrap();
+            let recording = recorder::record(&case, kernel).unwrap();
+            let story = story(&recording, kernel, 3).unwrap();
+            assert!(story.what.starts_with("NtSetInformationProcess("), "{name}: {}", story.what);
+            assert_eq!(story.thread, "init", "{name}");
+        }
+    }
 }

@@ -54,7 +54,7 @@ pub fn find(names: &Names, m: &Machine, named: &[Named], text: &str) -> Result<T
     };
     let (id, at, cr3) = place(names, m, named, subject, info.name)?;
     let label = format!("{} {}", id.map_or(subject.to_owned(), |id| names.object(id)), info.name);
-    let fields = fields::of(kernel, info.name).unwrap_or_default();
+    let fields = names.fields(info.name).unwrap_or_default().to_vec();
     let Some(path) = path else { return Ok(Target { label, id, at, size: info.size, cr3, fields }) };
     let Some((offset, size, spelled)) = part(info.fields, path) else {
         let all: Vec<String> = fields.iter().map(|field| field.path.clone()).collect();
@@ -103,7 +103,7 @@ fn place(
             let field = names
                 .fields(outer)
                 .unwrap_or_default()
-                .into_iter()
+                .iter()
                 .find(|known| known.path == *field || known.path.ends_with(&format!(".{field}")));
             let value = field.and_then(|field| fields::value(m, one.id.at.add(field.offset), 4));
             let at = value.map_or(0, |raw| u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]));

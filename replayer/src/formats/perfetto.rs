@@ -6,12 +6,13 @@
 //! first difference there is a mark on both sides and an arrow between them.
 
 use crate::Compared;
-use crate::explain::{Call, End, Names, calls};
+use crate::explain::{Call, End, Layouts, Names, calls};
 use contract::{Kernel, ObjectId};
 use golden::Difference;
 use recorder::Recording;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// What stands before the first case's events, and behind the last one's. Between two cases' there is
 /// a comma.
@@ -114,9 +115,10 @@ impl Process<'_> {
         let mut threads: BTreeMap<ObjectId, (String, Vec<Slice>)> = BTreeMap::new();
         // What had not ended by the end of an event ends in a later one, or never.
         let mut open: BTreeMap<(ObjectId, u64, String), Slice> = BTreeMap::new();
+        let layouts = Rc::new(Layouts::new(self.kernel));
         for number in 0..=self.recording.events.len() {
             let Some(event) = self.recording.event(number) else { break };
-            let names = Names::new(self.kernel, &event.machine, &event.named);
+            let names = Names::with(&layouts, &event.machine, &event.named);
             for call in calls(self.recording, number) {
                 if !threads.contains_key(&call.thread) {
                     order.push(call.thread);

@@ -2,13 +2,14 @@
 
 use super::{Rules, chip, document};
 use crate::Compared;
-use crate::explain::{FieldChange, Names, Row, Story, calls, facts, fields, rows, stack, story};
+use crate::explain::{FieldChange, Layouts, Names, Row, Story, calls, facts, fields, rows, stack, story};
 use crate::formats::Entry;
 use crate::judge::Verdict;
 use contract::Kernel;
 use golden::{By, LeftBehind, Told};
 use maud::{Markup, html};
 use recorder::Recording;
+use std::rc::Rc;
 
 /// Rows of a trace that are shown, at most: a page has to stay one that can be read.
 const ROWS: usize = 400;
@@ -20,6 +21,7 @@ struct Lane<'r> {
     name: &'r str,
     recording: &'r Recording,
     kernel: &'static dyn Kernel,
+    layouts: Rc<Layouts>,
 }
 
 /// The page of a case; `up` leads from it to the site's folder.
@@ -32,9 +34,11 @@ pub fn page(
     up: &str,
 ) -> String {
     let comparison = &compared.comparison;
+    let lane =
+        |name, recording, kernel| Lane { name, recording, kernel, layouts: Rc::new(Layouts::new(kernel)) };
     let lanes = [
-        Lane { name: &comparison.left, recording: &compared.left, kernel: kernels[0] },
-        Lane { name: &comparison.right, recording: &compared.right, kernel: kernels[1] },
+        lane(&comparison.left, &compared.left, kernels[0]),
+        lane(&comparison.right, &compared.right, kernels[1]),
     ];
     let first = facts::first(comparison);
     let parting = first.as_ref().map(|parting| parting.event - 1);
@@ -100,7 +104,7 @@ fn told(rows: &[Told], lanes: &[Lane; 2]) -> Markup {
     let of = |by: By| rows.iter().filter(move |row| row.by == by);
     html! {
         @if of(By::Both).next().is_some() {
-            ul .both { @for row in of(By::Both) { li { (cell(row)) } } }
+            ul .both { @for row in of(By::Both) { li .stopped[stopped(row)] { (cell(row)) } } }
         }
         @if of(By::Left).chain(of(By::Right)).next().is_some() {
             div .sides {
@@ -108,7 +112,7 @@ fn told(rows: &[Told], lanes: &[Lane; 2]) -> Markup {
                     div .side {
                         p .lane { (lane.name) }
                         ul {
-                            @for row in of(by) { li { (cell(row)) } }
+                            @for row in of(by) { li .stopped[stopped(row)] { (cell(row)) } }
                             @if of(by).next().is_none() { li .nothing { "nothing" } }
                         }
                     }
@@ -116,6 +120,11 @@ fn told(rows: &[Told], lanes: &[Lane; 2]) -> Markup {
             }
         }
     }
+}
+
+/// Whether it says that the system has stopped.
+fn stopped(row: &Told) -> bool {
+    row.kind == "system"
 }
 
 /// What was still there at the end and belonged to nothing that lives.
@@ -152,8 +161,8 @@ fn parted(lanes: &[Lane; 2], index: usize) -> Markup {
                     div .side {
                         p .lane { (lane.name) }
                         @if let Some(story) = story {
-                            p { code { (story.what) } }
-                            p .quiet { (story.thread) ", instruction " (story.instant) " of the event" }
+                            p .decided { code { (story.what) } }
+                            p .quiet .place { (story.thread) ", instruction " (story.instant) " of the event" }
                             @for stack in &story.stacks { (picture(stack)) }
                             @if story.stacks.is_empty() { p .quiet { "No stack: the thread has ended." } }
                             (code(story))
@@ -171,7 +180,9 @@ fn picture(stack: &stack::Stack) -> Markup {
         figure .stack {
             figcaption { "Stack in ring " (stack.ring) ", ESP " code { (format!("{:08X}", stack.esp)) } }
             ol .frames {
-                @for frame in &stack.frames { li { code { (frame.title) } } }
+                @for frame in &stack.frames {
+                    li { code { (frame.title) } " " span .at { "EBP " (format!("{:08X}", frame.ebp)) } }
+                }
             }
             details {
                 summary { "Slot by slot" }
@@ -226,11 +237,18 @@ fn code(story: &Story) -> Markup {
 /// The calls and the fields of an event, folded.
 fn details(lanes: &[Lane; 2], index: usize) -> Markup {
     let sides: Vec<(Vec<Row>, Vec<FieldChange>)> = lanes.iter().map(|lane| lane.private(index + 1)).collect();
-    let calls = sides.iter().map(|(rows, _)| rows.iter().filter(|row| row.call.is_some()).count());
-    let counted: Vec<String> = calls.map(|count| count.to_string()).collect();
+    let calls = |rows: &[Row]| rows.iter().filter(|row| row.call.is_some()).count();
+    if sides.iter().all(|(rows, changes)| rows.is_empty() && changes.is_empty()) {
+        return html! {};
+    }
     html! {
         details .private {
-            summary { "Calls and fields " span .quiet { (counted.join(" and ")) " calls" } }
+            summary {
+                @for (lane, (rows, changes)) in lanes.iter().zip(&sides) {
+                    span .count { b { (lane.name) } " " (calls(rows)) " calls, " (changes.len()) " fields" }
+                    " "
+                }
+            }
             div .sides {
                 @for (lane, (rows, changes)) in lanes.iter().zip(&sides) {
                     div .side {
@@ -251,9 +269,10 @@ impl Lane<'_> {
         else {
             return (Vec::new(), Vec::new());
         };
-        let names = Names::new(self.kernel, &event.machine, &event.named);
-        let rows = rows(&names, &calls(self.recording, number));
-        let changes = fields::differing(self.kernel, &event.named, &before.machine, &event.machine);
+        let names = |m| Names::with(&self.layouts, m, &event.named);
+        let (old, new) = (names(&before.machine), names(&event.machine));
+        let rows = rows(&new, &calls(self.recording, number));
+        let changes = fields::between((&old, &before.machine), (&new, &event.machine));
         (rows, changes.into_iter().filter(|change| !change.is_scheduling()).collect())
     }
 }

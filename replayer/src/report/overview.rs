@@ -38,16 +38,19 @@ pub fn page(cases: &[Listed], rules: &Rules) -> String {
                 }
             }
             nav .topics aria-label="Topics" {
-                ul { @for topic in &topics { li { a href={ "#topic-" (anchor(topic)) } { (name(topic)) } } } }
+                ul {
+                    @for topic in &topics {
+                        li {
+                            a href={ "#topic-" (anchor(topic)) } { (name(topic)) }
+                            " " span .number { (inside(cases, topic).count()) }
+                        }
+                    }
+                }
             }
             @for topic in &topics {
                 section .topic aria-labelledby={ "topic-" (anchor(topic)) } {
                     h2 id={ "topic-" (anchor(topic)) } { (name(topic)) }
-                    ul .cases {
-                        @for case in cases.iter().filter(|case| case.entry.parts().0 == *topic) {
-                            (row(case, rules))
-                        }
-                    }
+                    ul .cases { @for case in inside(cases, topic) { (row(case, rules)) } }
                 }
             }
         }
@@ -57,6 +60,10 @@ pub fn page(cases: &[Listed], rules: &Rules) -> String {
 
 fn name(topic: &str) -> &str {
     if topic.is_empty() { "cases" } else { topic }
+}
+
+fn inside<'c>(cases: &'c [Listed], topic: &'c str) -> impl Iterator<Item = &'c Listed> {
+    cases.iter().filter(move |case| case.entry.parts().0 == topic)
 }
 
 /// A topic as a fragment of an address.
@@ -100,20 +107,21 @@ fn row(case: &Listed, rules: &Rules) -> Markup {
                     Some(page) => a .title href=(page) { (title) },
                     None => span .title { (title) },
                 }
-                p .path { (case.entry.shown) }
                 @if let Verdict::Unexpected(surprise) = &case.entry.verdict {
                     p .surprise { "line " (surprise.line) ": " (surprise.what) }
-                } @else if let Some(reason) = &case.entry.reason {
-                    p .reason { (reason) }
+                } @else {
+                    @if let Some((line, what)) = &case.entry.first {
+                        p .what { "line " (line) ": " (what) }
+                    }
+                    @if let Some(reason) = &case.entry.reason { p .reason { (reason) } }
                 }
-                @if !case.covers.is_empty() {
-                    p .rules {
-                        @for rule in &case.covers {
-                            @match rules.get(rule) {
-                                Some(text) => abbr title=(text) { (rule) },
-                                None => span { (rule) },
-                            }
-                            " "
+                p .path {
+                    (case.entry.shown)
+                    @for rule in &case.covers {
+                        " "
+                        @match rules.get(rule) {
+                            Some(text) => abbr .rule title=(text) { (rule) },
+                            None => span .rule { (rule) },
                         }
                     }
                 }

@@ -8,14 +8,12 @@ use contract::{Flow, Frame, Status, program};
 use guest::{Pointer, Read, Va, Write};
 use machine::{Fault, Machine, PAGE, Pa};
 
-/// How the creation of a process failed, after its handle was made.
+/// How the creation of a process failed, after row 12.
 pub(crate) enum Failure {
-    /// Rows 12 to 15: the handle stays open.
+    /// Rows 13 to 15: the handle stays open.
     Left(Status),
     /// Row 16: the handle is closed again.
     Closed(Status),
-    /// Row 11.
-    Bugcheck,
 }
 
 /// ObCreateObject for a process (row 2).
@@ -60,17 +58,20 @@ pub(crate) fn initialize(m: &mut Machine, process: EProcess, parent: Option<EPro
     Ok(())
 }
 
-/// Rows 11 to 16: the user address space.
-pub(crate) fn populate(m: &mut Machine, process: EProcess, image: bool) -> R<Result<(), Failure>> {
-    // Row 11.
+/// Row 11: what every address space has. The shared page and the no-access area above it are one area
+/// here. False when it cannot be made, which the caller makes a bugcheck.
+pub(crate) fn fixed_areas(m: &mut Machine, process: EProcess) -> R<bool> {
     let shared = m.get(G.shared_data())?;
-    let fixed = [(USER_PROBE, 0x1_0000), (USER_SHARED_DATA.0, GRANULARITY)];
-    for (base, length) in fixed {
+    for (base, length) in [(USER_PROBE, 0x1_0000), (USER_SHARED_DATA.0, GRANULARITY)] {
         if !space::reserve(m, process, Va(base), length, true)? {
-            return Ok(Err(Failure::Bugcheck));
+            return Ok(false);
         }
     }
-    space::map_shared(m, process, USER_SHARED_DATA, shared)?;
+    space::map_shared(m, process, USER_SHARED_DATA, shared)
+}
+
+/// Rows 13 to 16: the rest of the user address space.
+pub(crate) fn populate(m: &mut Machine, process: EProcess, image: bool) -> R<Result<(), Failure>> {
     // Row 13. kernel32 is mapped along with ntdll: the loader that would do it is left out.
     for base in [NTDLL, KERNEL32] {
         if !space::reserve(m, process, base, 2 * GRANULARITY, true)? {
@@ -149,11 +150,11 @@ pub(crate) fn nt_create_process(_: &ReactOs, f: &mut Frame) -> Result<Flow, Faul
     }
     let (place, access, attributes) = (Va(f.arg(0)?), f.arg(1)?, Va(f.arg(2)?));
     let (parent, section) = (f.arg(3)?, f.arg(5)?);
-    let inherit = ob::services::inherits(f.m, attributes)?;
     let parent = match ob::reference(f.m, parent, Some(Type::Process))? {
         Ok(body) => EProcess(body),
         Err(status) => return Ok(Flow::Return(status.0)),
     };
+    let inherit = ob::services::inherits(f.m, attributes)?;
     let Some(process) = create_object(f.m, inherit)? else {
         ob::dereference(f.m, parent.0)?;
         return Ok(Flow::Return(Status::INSUFFICIENT_RESOURCES.0));
@@ -186,7 +187,11 @@ pub(crate) fn nt_create_process(_: &ReactOs, f: &mut Frame) -> Result<Flow, Faul
             }
         }
     }
-    // Row 12 comes before anything that depends on it; its failure leaves the handle open.
+    // Row 11.
+    if !fixed_areas(f.m, process)? {
+        return f.call(Ke::KeBugCheck.at(), &[stop::GENERIC], 1);
+    }
+    // Row 12; its failure leaves the handle open.
     let mut status = Status::SUCCESS;
     if section != 0 {
         match ob::reference(f.m, section, Some(Type::Section))? {
@@ -203,7 +208,6 @@ pub(crate) fn nt_create_process(_: &ReactOs, f: &mut Frame) -> Result<Flow, Faul
                 ob::handle::close(f.m, own, handle)?;
                 f.m.store(place, 0u32)?;
             }
-            Err(Failure::Bugcheck) => return f.call(Ke::KeBugCheck.at(), &[stop::GENERIC], 1),
         }
     }
     f.set_local(PROCESS, process.0.0)?;
