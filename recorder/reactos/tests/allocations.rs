@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{Came, Driver, Made};
+use common::{Came, Driver, Made, scenes};
 use contract::{Kernel, Owner, PoolFault, context, program};
 use machine::Va;
 use reactos::Variant;
@@ -278,13 +278,6 @@ fn the_first_run_of_a_process() {
     assert_eq!(lines, [ended, ended, "stop 4D 00000000", ended]);
 }
 
-/// A process with threads main and worker.
-fn two(driver: &mut Driver) -> (Made, Made, Made) {
-    let (app, main) = app(driver);
-    let worker = driver.thread("worker", app, 0, &[]);
-    (app, main, worker)
-}
-
 fn facts(driver: &mut Driver, _: &(Made, Made, Made)) -> String {
     format!("; {}", driver.facts().join("; "))
 }
@@ -312,7 +305,7 @@ fn ending_by_oneself_needs_no_memory() {
     ];
     for variant in [Variant::Article, Variant::R13089] {
         for end in ends {
-            assert_eq!(sweep(variant, two, end, facts), [""; 0]);
+            assert_eq!(sweep(variant, scenes::app, end, facts), [""; 0]);
         }
     }
 }
@@ -326,7 +319,7 @@ fn ending_others() {
             driver.call(made.1.id, "NtTerminateThread", &[made.2.handle, 1])
         };
         let prepare = |driver: &mut Driver| {
-            let (app, main, worker) = two(driver);
+            let (app, main, worker) = scenes::app(driver);
             let handle = driver.give(app, worker.handle);
             (app, main, Made { id: worker.id, handle })
         };
@@ -334,12 +327,12 @@ fn ending_others() {
         let own = |driver: &mut Driver, made: &(Made, Made, Made)| {
             driver.call(made.1.id, "NtTerminateProcess", &[SELF, 1])
         };
-        assert_eq!(sweep(variant, two, own, facts), [stop]);
+        assert_eq!(sweep(variant, scenes::app, own, facts), [stop]);
         let other = |driver: &mut Driver, made: &(Made, Made, Made)| {
             let (_, init) = driver.init();
             driver.call(init, "NtTerminateProcess", &[made.0.handle, 1])
         };
-        assert_eq!(sweep(variant, two, other, facts), [stop, stop]);
+        assert_eq!(sweep(variant, scenes::app, other, facts), [stop, stop]);
     }
 }
 

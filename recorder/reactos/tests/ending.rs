@@ -2,28 +2,15 @@
 
 mod common;
 
-use common::{Came, Driver, Made};
+use common::{
+    Came, Driver,
+    scenes::{app, sleep},
+};
 use contract::{Kernel, program};
 use reactos::Variant;
 
 const PERIODS: [Option<u64>; 5] = [None, Some(37), Some(53), Some(101), Some(211)];
 const SELF: u32 = 0xFFFF_FFFF;
-const FOREVER: [u32; 2] = [0, 0x8000_0000];
-
-/// A process with threads main and worker.
-fn app(driver: &mut Driver) -> (Made, Made, Made) {
-    let app = driver.process("app");
-    let main = driver.thread("main", app, 2, &[]);
-    let worker = driver.thread("worker", app, 0, &[]);
-    (app, main, worker)
-}
-
-/// Has a thread sleep for good.
-fn sleep(driver: &mut Driver, process: Made, thread: Made, alertable: u32) {
-    driver.set_data(process.id, 0x40, &FOREVER);
-    let args = [alertable, program::DATA.0 + 0x40];
-    assert_eq!(driver.call(thread.id, "NtDelayExecution", &args), Came::Waits);
-}
 
 #[test]
 fn returning_from_the_entry_ends_the_process() {

@@ -2,26 +2,16 @@
 
 mod common;
 
-use common::{Came, Driver, Made};
+use common::{
+    Came, Driver, Made,
+    scenes::{app, sleep},
+};
 use contract::program;
 use machine::Reg;
 use reactos::Variant;
 
 const PERIODS: [Option<u64>; 4] = [None, Some(37), Some(73), Some(127)];
 const FOREVER: [u32; 2] = [0, 0x8000_0000];
-
-fn app(driver: &mut Driver) -> (Made, Made, Made) {
-    let app = driver.process("app");
-    let main = driver.thread("main", app, 2, &[]);
-    let worker = driver.thread("worker", app, 0, &[]);
-    (app, main, worker)
-}
-
-fn sleep(driver: &mut Driver, process: Made, thread: Made, alertable: u32) {
-    driver.set_data(process.id, 0x40, &FOREVER);
-    let args = [alertable, program::DATA.0 + 0x40];
-    assert_eq!(driver.call(thread.id, "NtDelayExecution", &args), Came::Waits);
-}
 
 /// EAX of a thread that is parked again.
 fn eax(driver: &mut Driver, thread: Made) -> u32 {

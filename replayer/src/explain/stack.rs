@@ -12,6 +12,9 @@ use machine::{Machine, PAGE, Va};
 const LINKS: usize = 64;
 /// Slots of a user stack that are shown, at most.
 const USER_SLOTS: u32 = 256;
+/// How far behind the entry of KiUserApcDispatcher, or behind a return to it, a pointer to the CONTEXT lies
+/// at most.
+const POINTER_WITHIN: u32 = 0x30;
 /// User addresses end at 2 GiB.
 const USER_END: u32 = 0x8000_0000;
 
@@ -253,9 +256,12 @@ impl<'a> Walk<'a> {
         let entered = resume.is_some_and(|resume| inside(resume.eip)).then_some(esp);
         let returns = (esp..top).step_by(4).find(|at| self.word(*at).is_some_and(inside));
         for at in [entered, returns].into_iter().flatten() {
-            let flags = self.word(at + 0x10).unwrap_or(0);
-            if flags & context::I386 != 0 && at + 0x10 + context::SIZE <= top {
-                self.structures.push((at + 0x10, context::SIZE, "CONTEXT"));
+            // In line behind the routine and its three arguments; or right behind the pointer to it.
+            let pointer = (at..at + POINTER_WITHIN).step_by(4).find(|at| self.word(*at) == Some(at + 4));
+            let at = pointer.map_or(at + 0x10, |at| at + 4);
+            let flags = self.word(at).unwrap_or(0);
+            if flags & context::I386 != 0 && at + context::SIZE <= top {
+                self.structures.push((at, context::SIZE, "CONTEXT"));
             }
         }
     }

@@ -59,6 +59,20 @@ guest_struct! {
 }
 
 guest_struct! {
+    /// What the start stub pops before it takes what follows for a trap frame: K[6] to K[12] of 4.3. The
+    /// sheet gives it no name.
+    pub(crate) struct StartFrame [0x1C] {
+        0x00 context_flags: u32,
+        0x04 dr0: u32,
+        0x08 dr1: u32,
+        0x0C dr2: u32,
+        0x10 dr3: u32,
+        0x14 dr6: u32,
+        0x18 dr7: u32,
+    }
+}
+
+guest_struct! {
     /// FX_SAVE_AREA (2.4): the processor's image, and what the kernel keeps behind it.
     pub(crate) struct FxSaveArea [0x210] {
         0x000 control_word: u16,
@@ -80,6 +94,8 @@ pub(crate) const FX_CR0: u32 = 0x20C;
 pub(crate) const USER_FRAME: u32 = 0x28C;
 /// InitSize of a user thread's first stack (4.3).
 pub(crate) const INIT_SIZE: u32 = 0x2D0;
+/// Where K[6] lies below the top of the stack (4.3).
+pub(crate) const START_WORDS: u32 = 0x2B8;
 /// Where the first trap frame lies below the top of the stack (4.3).
 pub(crate) const START_FRAME: u32 = 0x29C;
 /// Where a system thread's first stack begins below the top (4.3).

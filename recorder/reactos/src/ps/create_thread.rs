@@ -50,15 +50,8 @@ pub(crate) fn nt_create_thread(kernel: &ReactOs, f: &mut Frame) -> Result<Flow, 
                 return Ok(Flow::Return(status));
             }
             let thread: EThread = f.local_ptr(THREAD)?;
-            if last {
-                match ps::cid::create(f.m, thread)? {
-                    Some(id) => f.m.set(thread.unique_thread(), id)?,
-                    None => {
-                        // Undo U: the list entry in EPROCESS.ThreadListHead stays, in freed memory.
-                        ob::dereference(f.m, thread.0)?;
-                        return Ok(Flow::Return(Status::INSUFFICIENT_RESOURCES.0));
-                    }
-                }
+            if last && let Err(status) = ps::thread::number(f.m, thread)? {
+                return Ok(Flow::Return(status.0));
             }
             let from = f.local(USED_CONTEXT)?;
             f.call(Ke::Ke386InitThreadWithContext.at(), &[thread.0.0, from], HAS_STACK)

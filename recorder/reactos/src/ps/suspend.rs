@@ -13,16 +13,15 @@ pub(crate) fn ps_suspend_thread(_: &ReactOs, f: &mut Frame) -> Result<Flow, Faul
     let thread: EThread = f.arg_ptr(0)?;
     let tcb = thread.tcb();
     match f.stage {
-        0 => f.call(Ke::ExAcquireFastMutex.at(), &[G.suspend_mutex().0.0], 1),
+        0 => acquire(f),
         1 => {
-            let old = f.m.get(tcb.suspend_count())?;
-            f.set_local(OLD, u32::from(old))?;
+            let old = old_count(f, tcb)?;
             f.m.set(tcb.suspend_count(), old.wrapping_add(1))?;
             let apc = tcb.suspend_apc();
             if f.m.get(apc.inserted())? == 0 {
                 return f.call(Ke::KeInsertQueueApc.at(), &[apc.0.0, 0, 0, 0], 2);
             }
-            f.call(Ke::ExReleaseFastMutex.at(), &[G.suspend_mutex().0.0], 3)
+            release(f)
         }
         2 => {
             if f.result() == 0 {
@@ -30,7 +29,7 @@ pub(crate) fn ps_suspend_thread(_: &ReactOs, f: &mut Frame) -> Result<Flow, Faul
                 f.m.set(tcb.suspend_count(), count.wrapping_sub(1))?;
                 f.set_local(STATUS, Status::THREAD_IS_TERMINATING.0)?;
             }
-            f.call(Ke::ExReleaseFastMutex.at(), &[G.suspend_mutex().0.0], 3)
+            release(f)
         }
         _ => finish(f),
     }
@@ -41,10 +40,9 @@ pub(crate) fn ps_resume_thread(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault
     let thread: EThread = f.arg_ptr(0)?;
     let tcb = thread.tcb();
     match f.stage {
-        0 => f.call(Ke::ExAcquireFastMutex.at(), &[G.suspend_mutex().0.0], 1),
+        0 => acquire(f),
         1 => {
-            let old = f.m.get(tcb.suspend_count())?;
-            f.set_local(OLD, u32::from(old))?;
+            let old = old_count(f, tcb)?;
             if old > 0 {
                 f.m.set(tcb.suspend_count(), old - 1)?;
                 if old == 1 {
@@ -52,11 +50,27 @@ pub(crate) fn ps_resume_thread(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault
                     return f.call(Ke::KeReleaseSemaphore.at(), &[semaphore, 0, 1, 0], 2);
                 }
             }
-            f.call(Ke::ExReleaseFastMutex.at(), &[G.suspend_mutex().0.0], 3)
+            release(f)
         }
-        2 => f.call(Ke::ExReleaseFastMutex.at(), &[G.suspend_mutex().0.0], 3),
+        2 => release(f),
         _ => finish(f),
     }
+}
+
+/// SuspendMutex, one for the whole system.
+fn acquire(f: &mut Frame) -> Result<Flow, Fault> {
+    f.call(Ke::ExAcquireFastMutex.at(), &[G.suspend_mutex().0.0], 1)
+}
+
+fn release(f: &mut Frame) -> Result<Flow, Fault> {
+    f.call(Ke::ExReleaseFastMutex.at(), &[G.suspend_mutex().0.0], 3)
+}
+
+/// The count under the lock, kept to be reported.
+fn old_count(f: &mut Frame, tcb: KThread) -> R<u8> {
+    let old = f.m.get(tcb.suspend_count())?;
+    f.set_local(OLD, u32::from(old))?;
+    Ok(old)
 }
 
 /// Reports the old count, if that is wanted.

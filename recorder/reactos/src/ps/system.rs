@@ -34,13 +34,8 @@ pub(crate) fn ps_create_system_thread(kernel: &ReactOs, f: &mut Frame) -> Result
 fn start(f: &mut Frame, last: bool) -> Result<Flow, Fault> {
     let thread: EThread = f.local_ptr(THREAD)?;
     if last {
-        match ps::cid::create(f.m, thread)? {
-            Some(id) => f.m.set(thread.unique_thread(), id)?,
-            None => {
-                // Undo U of 4.9.1.
-                ob::dereference(f.m, thread.0)?;
-                return Ok(Flow::Return(Status::INSUFFICIENT_RESOURCES.0));
-            }
+        if let Err(status) = ps::thread::number(f.m, thread)? {
+            return Ok(Flow::Return(status.0));
         }
         // Until the handle exists nothing else keeps the object, as in NtCreateThread.
         ob::object::add_reference(f.m, thread.0)?;

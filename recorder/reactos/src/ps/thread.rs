@@ -123,6 +123,21 @@ fn identify(m: &mut Machine, process: EProcess, thread: EThread) -> R<()> {
     m.set(thread.unique_process(), id)
 }
 
+/// The article's step 6: the thread gets its id. Without one it is undone (U): its entry in
+/// EPROCESS.ThreadListHead stays, in freed memory.
+pub(crate) fn number(m: &mut Machine, thread: EThread) -> R<Result<(), Status>> {
+    match ps::cid::create(m, thread)? {
+        Some(id) => {
+            m.set(thread.unique_thread(), id)?;
+            Ok(Ok(()))
+        }
+        None => {
+            ob::dereference(m, thread.0)?;
+            Ok(Err(Status::INSUFFICIENT_RESOURCES))
+        }
+    }
+}
+
 /// A thread object for boot, with everything but its first stack: PsInitializeThread as a whole, but
 /// without a handle.
 pub(crate) fn create_at_boot(m: &mut Machine, process: EProcess) -> R<Option<EThread>> {

@@ -1,6 +1,6 @@
 //! int 2Eh (reactos.md 6.1, 6.2).
 
-use super::{kernel_segments, offset, pcr};
+use super::{kernel_segments, offset, pcr, push_from_eax};
 use crate::{layout::*, routines::Ke, services};
 use contract::Status;
 use machine::image::{AssembleError, Stubs, asm::*};
@@ -27,12 +27,7 @@ pub(super) fn assemble(s: &mut Stubs) -> Result<(), AssembleError> {
     s.asm.cmp(word_ptr(esp + 0x24), i32::from(selector::KERNEL_CS))?;
     s.asm.setne(bl)?;
     s.asm.mov(byte_ptr(esi + offset::THREAD_PREVIOUS_MODE).ss(), bl)?;
-    s.asm.push(eax)?;
-    s.asm.push(ecx)?;
-    s.asm.push(edx)?;
-    s.asm.push(ds)?;
-    s.asm.push(es)?;
-    s.asm.push(gs)?;
+    push_from_eax(s)?;
     // Dr7 to Dr0, TempEip, TempCs, DebugPointer, DebugArgMark.
     for _ in 0..10 {
         s.asm.push(0)?;

@@ -53,19 +53,28 @@ pub(crate) mod offset {
     pub(crate) const PROCESS_IOPM: i32 = 0x30;
 }
 
-/// Pops what every exit pops from GS up, and returns: the tail of 5.4 from its fourth step. ESP points
-/// to the frame's Gs, ESI to the thread.
-pub(crate) fn restore(s: &mut Stubs) -> Result<(), AssembleError> {
+/// Pushes a frame's Eax down to its Gs.
+pub(crate) fn push_from_eax(s: &mut Stubs) -> Result<(), AssembleError> {
+    s.asm.push(eax)?;
+    s.asm.push(ecx)?;
+    s.asm.push(edx)?;
+    s.asm.push(ds)?;
+    s.asm.push(es)?;
+    s.asm.push(gs)
+}
+
+/// Pops a frame's Gs up to its Eax.
+pub(crate) fn pop_to_eax(s: &mut Stubs) -> Result<(), AssembleError> {
     s.asm.pop(gs)?;
     s.asm.pop(es)?;
     s.asm.pop(ds)?;
     s.asm.pop(edx)?;
     s.asm.pop(ecx)?;
-    s.asm.pop(eax)?;
-    s.asm.pop(ebx)?;
-    s.asm.mov(byte_ptr(esi + offset::THREAD_PREVIOUS_MODE).ss(), bl)?;
-    s.asm.pop(ebx)?;
-    s.asm.mov(pcr(offset::PCR_EXCEPTION_LIST), ebx)?;
+    s.asm.pop(eax)
+}
+
+/// Pops a frame's Fs up to its Ebp, drops its error code, and returns.
+pub(crate) fn leave_from_fs(s: &mut Stubs) -> Result<(), AssembleError> {
     s.asm.pop(fs)?;
     s.asm.pop(edi)?;
     s.asm.pop(esi)?;
@@ -73,6 +82,17 @@ pub(crate) fn restore(s: &mut Stubs) -> Result<(), AssembleError> {
     s.asm.pop(ebp)?;
     s.asm.add(esp, 4)?;
     s.asm.iretd()
+}
+
+/// Pops what every exit pops from GS up, and returns: the tail of 5.4 from its fourth step. ESP points
+/// to the frame's Gs, ESI to the thread.
+pub(crate) fn restore(s: &mut Stubs) -> Result<(), AssembleError> {
+    pop_to_eax(s)?;
+    s.asm.pop(ebx)?;
+    s.asm.mov(byte_ptr(esi + offset::THREAD_PREVIOUS_MODE).ss(), bl)?;
+    s.asm.pop(ebx)?;
+    s.asm.mov(pcr(offset::PCR_EXCEPTION_LIST), ebx)?;
+    leave_from_fs(s)
 }
 
 /// Loads the kernel's data selectors; uses up BX.

@@ -1,6 +1,6 @@
 //! Exceptions and interrupts (reactos.md 1.5, 2.2, 6.3).
 
-use super::{kernel_segments, offset, pcr, restore};
+use super::{kernel_segments, leave_from_fs, offset, pcr, pop_to_eax, push_from_eax, restore};
 use crate::{layout::*, routines::Ke};
 use machine::image::{AssembleError, Stubs, asm::*};
 
@@ -82,12 +82,7 @@ fn upper(s: &mut Stubs) -> Result<(), AssembleError> {
 
 /// Pushes the frame from Eax down to its start; the vector is in ESI.
 fn lower(s: &mut Stubs) -> Result<(), AssembleError> {
-    s.asm.push(eax)?;
-    s.asm.push(ecx)?;
-    s.asm.push(edx)?;
-    s.asm.push(ds)?;
-    s.asm.push(es)?;
-    s.asm.push(gs)?;
+    push_from_eax(s)?;
     for register in [dr7, dr6, dr3, dr2, dr1, dr0] {
         s.asm.mov(eax, register)?;
         s.asm.push(eax)?;
@@ -143,18 +138,7 @@ fn interrupt(s: &mut Stubs) -> Result<(), AssembleError> {
     s.asm.cli()?;
     s.asm.mov(esp, ebp)?;
     s.asm.add(esp, 0x30)?;
-    s.asm.pop(gs)?;
-    s.asm.pop(es)?;
-    s.asm.pop(ds)?;
-    s.asm.pop(edx)?;
-    s.asm.pop(ecx)?;
-    s.asm.pop(eax)?;
+    pop_to_eax(s)?;
     s.asm.add(esp, 8)?;
-    s.asm.pop(fs)?;
-    s.asm.pop(edi)?;
-    s.asm.pop(esi)?;
-    s.asm.pop(ebx)?;
-    s.asm.pop(ebp)?;
-    s.asm.add(esp, 4)?;
-    s.asm.iretd()
+    leave_from_fs(s)
 }

@@ -9,7 +9,7 @@ use machine::Machine;
 const LINKS: usize = 64;
 
 /// Trap frames on the EBP chain and where the thread says that they are, and the switch frame of a
-/// thread that does not run. A trap frame is known by DebugEbp and DebugEip, which repeat Ebp and Eip.
+/// thread that does not run; of a thread that never ran also what its start stub will find. A trap frame is known by DebugEbp and DebugEip, which repeat Ebp and Eip.
 pub(crate) fn all(m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static str)> {
     let mut p = Peek { machine: m, cr3: thread.cr3 };
     let (low, high) = thread.stack;
@@ -27,9 +27,15 @@ pub(crate) fn all(m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static str)>
             found.push((at, "KTRAP_FRAME"));
         }
     };
+    let waits = !thread.current && thread.resume.is_some();
+    let never_ran =
+        waits && !high.is_null() && p.get(tcb.kernel_stack()).is_ok_and(|at| at == high.sub(INIT_SIZE));
     let fpu = (!high.is_null()).then(|| high.sub(FX_AREA));
     if !high.is_null() {
         trap(&mut p, high.sub(USER_FRAME));
+    }
+    if never_ran {
+        trap(&mut p, high.sub(START_FRAME));
     }
     if let Ok(at) = p.get(tcb.trap_frame()) {
         trap(&mut p, at);
@@ -45,12 +51,14 @@ pub(crate) fn all(m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static str)>
             _ => break,
         }
     }
-    if !thread.current
+    if waits
         && let Ok(at) = p.get(tcb.kernel_stack())
         && inside(at)
-        && thread.resume.is_some()
     {
         found.push((at, "KSWITCHFRAME"));
+    }
+    if never_ran {
+        found.push((high.sub(START_WORDS), "START_FRAME"));
     }
     found.extend(fpu.map(|at| (at, "FX_SAVE_AREA")));
     found.sort_unstable();
