@@ -176,7 +176,8 @@ error: there is no kind of fault `reed`
 4 | main fault kind=reed
   |                 ^^^^ did you mean `read`?
   |
-  = help: there is read, write, execute, divide, breakpoint, undefined or privileged",
+  = help: there is read, write, execute, divide, breakpoint, undefined, privileged, overflow, bounds, \
+         float-divide, float-invalid, step, interrupt or msr",
     );
 }
 

@@ -110,6 +110,12 @@ impl Run {
             6..=8 => {
                 show("exception", Status(info(0)).to_string());
                 show("chance", if dword(bytes, 0x5C) != 0 { "first" } else { "second" }.to_owned());
+                show("address", self.place_text(info(3)));
+                let count = info(4).min(15) as usize;
+                let words: Vec<String> = (0..count).map(|index| self.place_text(info(5 + index))).collect();
+                if count != 0 {
+                    show("information", words.join(" "));
+                }
             }
             _ => {}
         }

@@ -151,6 +151,31 @@ pub(super) static VERBS: &[Verb] = &[
         Binds::Object(ObjectKind::Mutant),
     ),
     call(
+        "NtCreateProcessEx",
+        "Makes a process by the bare service, without a thread; `name =` binds its handle.",
+        &[
+            access("PROCESS_ALL_ACCESS"),
+            arg("parent", Kind::Handle, Is("self"), "whose child it is"),
+            arg("flags", Kind::Number, Is("0"), "2: no debug inheritance, 4: inherit handles"),
+            arg("section", Kind::Handle, Is("NULL"), "the image section"),
+            arg("debug", Kind::Handle, Is("NULL"), "the debug object"),
+            arg("exception-port", Kind::Handle, Is("NULL"), "the exception port"),
+            arg("in-job", Kind::Number, Is("0"), "whether it belongs to its parent's job"),
+        ],
+        &[
+            OutHandle,
+            Arg("access"),
+            ObjectAttributes,
+            Arg("parent"),
+            Arg("flags"),
+            Arg("section"),
+            Arg("debug"),
+            Arg("exception-port"),
+            Arg("in-job"),
+        ],
+        Binds::Object(ObjectKind::Process),
+    ),
+    call(
         "NtCreateSemaphore",
         "Makes a semaphore; `name =` binds its handle.",
         &[
