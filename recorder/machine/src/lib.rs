@@ -33,6 +33,7 @@ mod trap;
 pub mod x87;
 
 pub use address::{PAGE, Pa, Va};
+pub use debug::Touched;
 pub use fault::{Access, Fault, Level};
 pub use machine::{Gates, Machine, Stop, Until};
 pub use memory::{Memory, Page};

@@ -116,10 +116,12 @@ impl Machine {
     /// The page fault of the first byte that cannot be read; `out` is unspecified then.
     pub fn read(&mut self, at: Va, out: &mut [u8]) -> Result<(), Fault> {
         let user = self.cpu.cpl() == 3;
+        let len = out.len() as u32;
         for (at, part) in pieces(at, out.len()) {
             let from = self.translate(at, Access::Read, user)?;
             self.memory.read(from, &mut out[part]);
         }
+        self.note(at, len, Access::Read);
         Ok(())
     }
 
@@ -136,6 +138,7 @@ impl Machine {
         for (to, part) in places {
             self.memory.write(to, &bytes[part]);
         }
+        self.note(at, bytes.len() as u32, Access::Write);
         Ok(())
     }
 

@@ -17,6 +17,8 @@ pub(crate) struct Transient {
     pub hits: u32,
     /// Offset of the current instruction.
     pub here: u32,
+    /// What was read and written, where somebody looks on.
+    pub touched: Option<Vec<crate::Touched>>,
 }
 
 impl Clone for Transient {
@@ -189,7 +191,7 @@ impl Machine {
         let before = self.cpu.eflags;
         let shadow = std::mem::take(&mut self.cpu.shadow);
         let held = std::mem::take(&mut self.cpu.held);
-        self.transient = Transient { hits: 0, here };
+        (self.transient.hits, self.transient.here) = (0, here);
         let failed = match self.fetch() {
             Ok(Lowered { needs, .. }) if needs > self.cpu.model => Trap::Undefined.into(),
             Ok(Lowered { op, len, .. }) => {

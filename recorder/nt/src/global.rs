@@ -23,7 +23,7 @@ pub(crate) const STACK_SLOT: u32 = 0x4000;
 /// Stack slots: as many as one page table maps.
 pub(crate) const STACK_SLOTS: u32 = 256;
 
-/// ntdll's base: PspSystemDllBase.
+/// ntdll's base: PspSystemDllBase. It and kernel32's vary between systems (nt52.md 1.1, 15).
 pub(crate) const NTDLL: Va = Va(0x7C80_0000);
 /// ntdll's assembled code.
 pub(crate) const NTDLL_CODE: Va = Va(0x7C80_1000);
@@ -44,7 +44,7 @@ pub(crate) const USER_PROBE: u32 = 0x7FFF_0000;
 pub(crate) const HIGHEST_USER: u32 = 0x7FFE_FFFF;
 /// The lowest address that user space hands out.
 pub(crate) const LOWEST_USER: u32 = 0x1_0000;
-/// The PEB's place, as RTM has it: SP1 draws it at random, which a reproducible machine cannot.
+/// The PEB's place, as RTM has it (nt52.md 1.1, medium confidence): SP1 draws it at random, which a reproducible machine cannot.
 pub(crate) const PEB: Va = Va(0x7FFD_F000);
 
 guest_struct! {

@@ -235,3 +235,18 @@ fn a_yield_goes_to_whoever_is_ready() {
         assert_eq!(zero, Some(Status::NO_YIELD_PERFORMED));
     });
 }
+
+#[test]
+fn a_process_that_suspends_itself_stops_at_the_caller() {
+    each_period(|mut s| {
+        let init = s.d.init();
+        assert_eq!(s.d.simple(s.main, "NtSuspendProcess", &[u32::MAX]), None);
+        assert_eq!((s.d.state("main"), s.d.state("worker")), ("suspended".into(), "running".into()));
+        assert_eq!(s.d.simple(init, "NtResumeProcess", &[s.app]), OK);
+        // The walk goes on behind the caller; the worker stops when it is next switched in.
+        s.d.settle();
+        assert_eq!((s.d.state("main"), s.d.state("worker")), ("running".into(), "suspended".into()));
+        assert_eq!(s.d.simple(init, "NtTerminateProcess", &[s.app, 3]), OK);
+        s.d.has("process app exit status 00000003");
+    });
+}

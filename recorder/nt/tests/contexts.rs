@@ -249,3 +249,35 @@ fn null_data_segments_hurt_nobody_but_the_program() {
         assert!(!s.d.stopped());
     });
 }
+
+#[test]
+fn debug_registers_that_are_not_in_use_read_as_zero() {
+    each_period(|mut s| {
+        assert_eq!(s.d.simple(s.main, "NtSuspendThread", &[s.worker_handle, 0]), OK);
+        let slots = [Context::dr0, Context::dr1, Context::dr2, Context::dr3, Context::dr6, Context::dr7];
+        let mut fields: Vec<(u32, u32)> = slots.iter().map(|slot| (at(*slot), 0x5555_5555)).collect();
+        fields.push((at(Context::context_flags), context::DEBUG_REGISTERS));
+        let args = [Value(s.worker_handle), Words(&words(&fields))];
+        let (status, out) = s.d.call(s.main, "NtGetContextThread", &args);
+        assert_eq!(status, OK);
+        assert_eq!(slots.map(|slot| get(&out[0], slot)), [0; 6]);
+    });
+}
+
+#[test]
+fn a_user_apc_needs_room_up_to_the_stack_pointer() {
+    each_period(|mut s| {
+        let (handle, _) = s.d.thread("late", s.app, 1, &[]);
+        let init = s.d.init();
+        let control = words(&[(at(Context::context_flags), context::CONTROL)]);
+        let (_, out) = s.d.call(init, "NtGetContextThread", &[Value(handle), Words(&control)]);
+        let mut moved = out[0].clone();
+        // Its last 8 bytes, the dispatcher's SEH record, would reach over the end of the stack.
+        moved[at(Context::esp) as usize / 4] += 8;
+        assert_eq!(s.d.call(init, "NtSetContextThread", &[Value(handle), Words(&moved)]).0, OK);
+        s.d.trace.clear();
+        assert_eq!(s.d.simple(init, "NtResumeThread", &[handle, 0]), OK);
+        s.d.has("process app exit status C0000005");
+        assert!(!s.d.trace.contains(&"KiTrapDispatch"), "no user instruction has run and faulted");
+    });
+}

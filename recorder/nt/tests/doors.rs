@@ -3,7 +3,7 @@
 
 mod driver;
 
-use contract::{Status, program};
+use contract::{Kernel, Status, program};
 use driver::{Arg::*, relative, scene};
 
 const OK: Option<Status> = Some(Status::SUCCESS);
@@ -225,4 +225,56 @@ fn a_driver_that_cannot_queue_its_apc_detaches_all_the_same() {
         assert_eq!(s.d.simple(init, "DriverAttach", &[s.app, deed]), OK);
         assert!(s.d.trace.contains(&"DriverNormalApc"), "deed {deed}");
     }
+}
+
+#[test]
+fn the_base_priority_is_told_as_its_distance_from_the_processs() {
+    let mut s = scene(0);
+    assert_eq!(s.d.simple(s.worker, "SleepEx", &[u32::MAX, 1]), None);
+    assert_eq!(s.d.simple(s.main, "DriverSetPriority", &[s.worker_handle, 6]), OK);
+    let args = [Value(s.worker_handle), Value(0), Words(&[0; 7]), Value(0x1C), Value(0)];
+    let (status, out) = s.d.call(s.main, "NtQueryInformationThread", &args);
+    assert_eq!((status, out[0][6] as i32), (OK, -2));
+}
+
+#[test]
+fn closing_handles_in_one_process_may_empty_the_table_of_another() {
+    let mut s = scene(0);
+    let init = s.d.init();
+    let section = s.d.nt.scene(&s.d.m).section;
+    let section = s.d.give(s.app, section);
+    let debug = s.d.call(s.main, "NtCreateDebugObject", &[Words(&[0]), Value(0x1F_000F), Value(0), Value(1)]);
+    let debug = debug.1[0][0];
+    // A debuggee that never gets a thread, and another process that holds the debugger's only handle.
+    let args = [
+        Words(&[0]),
+        Value(0x1F_0FFF),
+        Value(0),
+        Value(u32::MAX),
+        Value(0),
+        Value(section),
+        Value(debug),
+        Value(0),
+        Value(0),
+    ];
+    let (status, out) = s.d.call(s.main, "NtCreateProcessEx", &args);
+    assert_eq!(status, OK);
+    let debuggee = out[0][0];
+    let holder = s.d.process("holder");
+    let holder_in_app = s.d.give(s.app, holder);
+    let copy = |handle, target, options| {
+        [Value(u32::MAX), Value(handle), Value(target), Words(&[0]), Value(0), Value(0), Value(options)]
+    };
+    assert_eq!(s.d.call(s.main, "NtDuplicateObject", &copy(debuggee, debuggee, 2)).0, OK);
+    assert_eq!(s.d.call(s.main, "NtDuplicateObject", &copy(debug, holder_in_app, 3)).0, OK);
+    // The caller attaches to the holder, and from there to the debuggee.
+    assert_eq!(s.d.simple(init, "NtTerminateProcess", &[holder, 1]), OK);
+    assert!(!s.d.stopped());
+    let args = [Value(debuggee), Value(0), Words(&[0; 6]), Value(0x18), Value(0)];
+    assert_eq!(s.d.call(s.main, "NtQueryInformationProcess", &args).0, OK);
+    assert_eq!(s.d.simple(s.main, "NtClose", &[debuggee]), OK);
+    assert_eq!(s.d.simple(init, "NtClose", &[holder]), OK);
+    assert_eq!(s.d.simple(s.main, "NtClose", &[holder_in_app]), OK);
+    assert_eq!(s.d.count("pool DbgO"), 0, "the debug object is gone");
+    assert_eq!(s.d.count("pool Proc"), 4, "Idle, System, init and app are left");
 }

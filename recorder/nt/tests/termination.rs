@@ -4,6 +4,7 @@ mod driver;
 
 use contract::{Kernel, Owner, Status};
 use driver::{Arg::*, PERIODS, scene};
+use machine::Va;
 
 const OK: Option<Status> = Some(Status::SUCCESS);
 const SELF: u32 = u32::MAX;
@@ -416,4 +417,42 @@ fn leaving_a_process_inside_a_critical_region_stops_the_system() {
         assert_eq!(stop.name, "KERNEL_APC_PENDING_DURING_EXIT");
         assert_eq!(stop.parameters, ["00000000", "0000FFFF", "00000000", "00000001"]);
     });
+}
+
+#[test]
+fn hard_errors_are_off_while_handles_are_closed_for_good() {
+    const HARD_ERRORS_DISABLED: u32 = 0x20;
+    const CROSS_THREAD_FLAGS: u32 = 0x240;
+    let mut s = scene(0);
+    s.d.place_call(s.main, "NtTerminateProcess", &[Value(u32::MAX), Value(9)]);
+    let mut seen = Vec::new();
+    while !s.d.trace.contains(&"KeSetProcess") {
+        let before = s.d.trace.len();
+        s.d.step_on();
+        let entered = s.d.trace[before..].first().copied();
+        if let Some(name @ ("ObKillProcess" | "ExSweepHandleTable" | "KeSetProcess")) = entered {
+            let at = s.d.nt.current(&s.d.m).at.0 + CROSS_THREAD_FLAGS;
+            seen.push((name, s.d.peek(at) & HARD_ERRORS_DISABLED != 0));
+        }
+    }
+    assert_eq!(seen, [("ObKillProcess", false), ("ExSweepHandleTable", true), ("KeSetProcess", false)]);
+}
+
+#[test]
+fn a_switch_from_a_dpc_stops_the_system() {
+    const INITIAL_STACK: u32 = 0x18;
+    let mut s = scene(0);
+    s.d.bring(s.main);
+    // KPRCB.DpcRoutineActive.
+    let at = Va(0xFFDF_FA7A);
+    s.d.m.poke(s.d.m.cpu.cr3, at, &[1]).unwrap();
+    while !s.d.stopped() {
+        s.d.tick();
+        s.d.slice();
+    }
+    let stack = s.d.peek(s.main.at.0 + INITIAL_STACK);
+    // KeBugCheckEx has given its frame up: its arguments are behind the return address.
+    let arguments = [1, 2, 3, 4, 5].map(|index| s.d.peek(s.d.m.cpu.esp() + 4 * index));
+    let new = s.d.nt.current(&s.d.m).at.0;
+    assert_eq!(arguments, [0xB8, s.main.at.0, new, stack, 0]);
 }

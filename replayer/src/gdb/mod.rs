@@ -8,6 +8,7 @@
 //! them is to go on until it has made a step, and to go back is to take back the machine's last step,
 //! whoever made it. What happened cannot be changed: writing memory or registers is refused.
 
+mod going;
 mod points;
 mod registers;
 pub mod symbols;
@@ -35,7 +36,7 @@ pub enum SessionError {
 /// [`SessionError`].
 pub fn serve(line: Timeline, connection: TcpStream) -> Result<(), SessionError> {
     let mut debuggee = target::Debuggee::new(line);
-    let ended = GdbStub::new(connection).run_blocking::<target::Waiting<TcpStream>>(&mut debuggee);
+    let ended = GdbStub::new(connection).run_blocking::<going::Waiting<TcpStream>>(&mut debuggee);
     match ended {
         Ok(
             DisconnectReason::Disconnect

@@ -1,25 +1,18 @@
-//! What gdb asks of a recorded machine: threads, registers, memory, and to go on or back.
+//! What gdb asks of a recorded machine where it stands: threads, registers, memory, and to keep
+//! breakpoints and watchpoints. How it goes on and back is in `going`.
 //!
 //! Nothing can be written, neither memory nor registers: a recording has happened, and one that took
 //! another way from here would be none. gdb is refused and says so.
 
-use super::points::{Points, Reached};
+use super::going::Going;
+use super::points::{Kind, Points};
 use super::registers::{I386, Set};
 use super::timeline::{Stray, Timeline};
 use contract::{Activity, ObjectId, ThreadStatus};
-use gdbstub::common::{Signal, Tid};
-use gdbstub::conn::{Connection, ConnectionExt};
+use gdbstub::common::Tid;
 use gdbstub::outputln;
-use gdbstub::stub::MultiThreadStopReason as Stop;
-use gdbstub::stub::run_blocking::{BlockingEventLoop, Event, WaitForStopReasonError};
 use gdbstub::target::ext::base::BaseOps;
-use gdbstub::target::ext::base::multithread::{
-    MultiThreadBase, MultiThreadResume, MultiThreadResumeOps, MultiThreadSchedulerLocking,
-    MultiThreadSchedulerLockingOps, MultiThreadSingleStep, MultiThreadSingleStepOps,
-};
-use gdbstub::target::ext::base::reverse_exec::{
-    ReplayLogPosition, ReverseCont, ReverseContOps, ReverseStep, ReverseStepOps,
-};
+use gdbstub::target::ext::base::multithread::{MultiThreadBase, MultiThreadResumeOps};
 use gdbstub::target::ext::breakpoints::{
     Breakpoints, BreakpointsOps, HwBreakpoint, HwBreakpointOps, HwWatchpoint, HwWatchpointOps, SwBreakpoint,
     SwBreakpointOps, WatchKind,
@@ -28,7 +21,6 @@ use gdbstub::target::ext::monitor_cmd::{ConsoleOutput, MonitorCmd, MonitorCmdOps
 use gdbstub::target::ext::thread_extra_info::{ThreadExtraInfo, ThreadExtraInfoOps};
 use gdbstub::target::{Target, TargetError, TargetResult};
 use machine::{Machine, Va};
-use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 
 /// Threads without an id of their own are numbered from here on, far above any id.
@@ -39,24 +31,11 @@ const NO_ID: Tid = match NonZeroUsize::new(1_000_000) {
 /// What gdb reads where native routines live: NOP. The INT3 that lies there is to catch a kernel that
 /// runs into it; gdb would take it for a breakpoint of the program's own.
 const NATIVE: u8 = 0x90;
-/// Between two looks at whether gdb wants it to stop, so many steps are made.
-const STEPS_PER_LOOK: u32 = 4096;
-
-/// How gdb wants it to go on.
-#[derive(Clone, Copy, Debug)]
-enum Going {
-    On,
-    /// One step of this thread, while the others go on.
-    Step(Tid),
-    Back,
-    StepBack,
-}
-
 /// A recorded run as gdb sees it.
 pub struct Debuggee<'r> {
-    line: Timeline<'r>,
-    points: Points,
-    going: Going,
+    pub(super) line: Timeline<'r>,
+    pub(super) points: Points,
+    pub(super) going: Going,
 }
 
 impl<'r> Debuggee<'r> {
@@ -87,13 +66,13 @@ impl<'r> Debuggee<'r> {
         found
     }
 
-    fn status(&self, tid: Tid) -> Option<ThreadStatus> {
+    pub(super) fn status(&self, tid: Tid) -> Option<ThreadStatus> {
         self.threads().into_iter().find(|(known, _)| *known == tid).map(|(_, status)| status)
     }
 
     /// gdb's number for the thread that makes the next step. A kernel that is just booting may have
     /// none.
-    fn current(&self) -> Tid {
+    pub(super) fn current(&self) -> Tid {
         self.number(self.line.current())
     }
 
@@ -112,69 +91,6 @@ impl<'r> Debuggee<'r> {
         let threads = self.line.kernel().threads(self.machine());
         let system = threads.iter().any(|status| status.id == id && status.system);
         if system { "system" } else { "no name" }.to_owned()
-    }
-
-    /// Goes the way that gdb wants, until something is reached or `interrupted` says so.
-    fn go(&mut self, mut interrupted: impl FnMut() -> bool) -> Result<Option<Stop<u32>>, Stray> {
-        match self.going {
-            Going::On => self.on(None, &mut interrupted),
-            Going::Step(tid) => self.on(Some(tid), &mut interrupted),
-            Going::StepBack => Ok(Some(match self.line.back()? {
-                true => Stop::SignalWithThread { tid: self.current(), signal: Signal::SIGTRAP },
-                false => self.outside(ReplayLogPosition::Begin),
-            })),
-            Going::Back => {
-                let from = self.line.place();
-                let points = &self.points;
-                let reached = self.line.last_before(from, |line, _| points.passing(line))?;
-                Ok(Some(match reached {
-                    Some(reached) => self.stop(reached),
-                    None => self.outside(ReplayLogPosition::Begin),
-                }))
-            }
-        }
-    }
-
-    /// Goes on; with `step` until that thread has made a step.
-    fn on(
-        &mut self,
-        step: Option<Tid>,
-        interrupted: &mut impl FnMut() -> bool,
-    ) -> Result<Option<Stop<u32>>, Stray> {
-        let wanted = step.and_then(|tid| self.status(tid)).map(|status| status.id);
-        for count in 1u32.. {
-            let by = self.line.current();
-            if let Some(reached) = self.points.stepping(&mut self.line)? {
-                return Ok(Some(self.stop(reached)));
-            }
-            if self.line.ended() {
-                return Ok(Some(self.outside(ReplayLogPosition::End)));
-            }
-            if wanted == Some(by) {
-                let tid = step.filter(|tid| self.status(*tid).is_some()).unwrap_or_else(|| self.current());
-                return Ok(Some(Stop::SignalWithThread { tid, signal: Signal::SIGTRAP }));
-            }
-            if let Some(reached) = self.points.here(&self.line) {
-                return Ok(Some(self.stop(reached)));
-            }
-            if count.is_multiple_of(STEPS_PER_LOOK) && interrupted() {
-                return Ok(None);
-            }
-        }
-        Ok(None)
-    }
-
-    fn outside(&self, pos: ReplayLogPosition) -> Stop<u32> {
-        Stop::ReplayLog { tid: Some(self.current()), pos }
-    }
-
-    fn stop(&self, reached: Reached) -> Stop<u32> {
-        let tid = self.current();
-        match reached {
-            Reached::Break { hardware: false } => Stop::SwBreak(tid),
-            Reached::Break { hardware: true } => Stop::HwBreak(tid),
-            Reached::Write(at) => Stop::Watch { tid, kind: WatchKind::Write, addr: at },
-        }
     }
 
     fn whereabouts(&self) -> String {
@@ -297,66 +213,6 @@ impl ThreadExtraInfo for Debuggee<'_> {
     }
 }
 
-impl MultiThreadResume for Debuggee<'_> {
-    fn resume(&mut self) -> Result<(), Stray> {
-        Ok(())
-    }
-
-    fn clear_resume_actions(&mut self) -> Result<(), Stray> {
-        self.going = Going::On;
-        Ok(())
-    }
-
-    fn set_resume_action_continue(&mut self, _: Tid, _: Option<Signal>) -> Result<(), Stray> {
-        Ok(())
-    }
-
-    fn support_single_step(&mut self) -> Option<MultiThreadSingleStepOps<'_, Self>> {
-        Some(self)
-    }
-
-    fn support_reverse_step(&mut self) -> Option<ReverseStepOps<'_, Tid, Self>> {
-        Some(self)
-    }
-
-    fn support_reverse_cont(&mut self) -> Option<ReverseContOps<'_, Tid, Self>> {
-        Some(self)
-    }
-
-    fn support_scheduler_locking(&mut self) -> Option<MultiThreadSchedulerLockingOps<'_, Self>> {
-        Some(self)
-    }
-}
-
-impl MultiThreadSingleStep for Debuggee<'_> {
-    fn set_resume_action_step(&mut self, tid: Tid, _: Option<Signal>) -> Result<(), Stray> {
-        self.going = Going::Step(tid);
-        Ok(())
-    }
-}
-
-impl MultiThreadSchedulerLocking for Debuggee<'_> {
-    fn set_resume_action_scheduler_lock(&mut self) -> Result<(), Stray> {
-        // Which thread runs has been recorded; gdb cannot keep the others from it.
-        Ok(())
-    }
-}
-
-impl ReverseCont<Tid> for Debuggee<'_> {
-    fn reverse_cont(&mut self) -> Result<(), Stray> {
-        self.going = Going::Back;
-        Ok(())
-    }
-}
-
-impl ReverseStep<Tid> for Debuggee<'_> {
-    fn reverse_step(&mut self, _: Tid) -> Result<(), Stray> {
-        // Back goes the whole machine: the step before this one, whichever thread made it.
-        self.going = Going::StepBack;
-        Ok(())
-    }
-}
-
 impl Breakpoints for Debuggee<'_> {
     fn support_sw_breakpoint(&mut self) -> Option<SwBreakpointOps<'_, Self>> {
         Some(self)
@@ -393,11 +249,11 @@ impl HwBreakpoint for Debuggee<'_> {
 
 impl HwWatchpoint for Debuggee<'_> {
     fn add_hw_watchpoint(&mut self, at: u32, len: u32, kind: WatchKind) -> TargetResult<bool, Self> {
-        Ok(kind == WatchKind::Write && self.points.watch(at, len))
+        Ok(self.points.watch(Kind::from(kind), at, len))
     }
 
     fn remove_hw_watchpoint(&mut self, at: u32, len: u32, kind: WatchKind) -> TargetResult<bool, Self> {
-        Ok(kind == WatchKind::Write && self.points.unwatch(at, len))
+        Ok(self.points.unwatch(Kind::from(kind), at, len))
     }
 }
 
@@ -408,29 +264,5 @@ impl MonitorCmd for Debuggee<'_> {
             _ => outputln!(out, "monitor where: the event that is under way, and where in it this is"),
         }
         Ok(())
-    }
-}
-
-/// Waits for the run to stop, or for gdb to want it to.
-pub struct Waiting<'r, C>(PhantomData<(&'r (), C)>);
-
-impl<'r, C: Connection + ConnectionExt> BlockingEventLoop for Waiting<'r, C> {
-    type Target = Debuggee<'r>;
-    type Connection = C;
-    type StopReason = Stop<u32>;
-
-    fn wait_for_stop_reason(
-        target: &mut Debuggee<'r>,
-        connection: &mut C,
-    ) -> Result<Event<Stop<u32>>, WaitForStopReasonError<Stray, C::Error>> {
-        let stopped = target.go(|| !matches!(connection.peek(), Ok(None)));
-        match stopped.map_err(WaitForStopReasonError::Target)? {
-            Some(stop) => Ok(Event::TargetStopped(stop)),
-            None => connection.read().map(Event::IncomingData).map_err(WaitForStopReasonError::Connection),
-        }
-    }
-
-    fn on_interrupt(target: &mut Debuggee<'r>) -> Result<Option<Stop<u32>>, Stray> {
-        Ok(Some(Stop::SignalWithThread { tid: target.current(), signal: Signal::SIGINT }))
     }
 }

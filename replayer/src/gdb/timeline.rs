@@ -5,10 +5,13 @@
 //! on the program's stack, the clock ticks) comes between two steps and is none itself: at a place
 //! it has happened already. Going back is starting from the nearest copy of the machine before the
 //! place, and doing the same again: the machine is deterministic, so that is where it was.
+//!
+//! [`recorder::Player`] stands at instants, which are fewer: a delivery takes none. To gdb it is a step of
+//! its own, and so is each turn of a repeated instruction.
 
 use contract::{Kernel, Named, ObjectId};
 use machine::registers::flags;
-use machine::{Machine, Stop};
+use machine::{Machine, Stop, Touched};
 use recorder::{EventRecord, RecordError, Recording};
 use std::collections::BTreeMap;
 
@@ -174,6 +177,20 @@ impl<'r> Timeline<'r> {
             self.kept.entry(self.place).or_insert_with(|| self.now.clone());
         }
         Ok(true)
+    }
+
+    /// What the next step reads and writes, found out on a copy.
+    pub fn touching(&self) -> Vec<Touched> {
+        if self.ended {
+            return Vec::new();
+        }
+        let mut m = self.now.m.clone();
+        m.observe();
+        if let Stop::Native(at) = m.step() {
+            // What becomes of a fault is seen when the step is made.
+            let _ = contract::routine::serve(self.kernel, &mut m, at);
+        }
+        m.observed().to_vec()
     }
 
     /// Lets reach the machine what reaches it here, and goes over to the next event at an event's end.

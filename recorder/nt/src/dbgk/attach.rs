@@ -125,6 +125,9 @@ fn set_port(m: &mut Machine, process: EProcess, object: DebugObject) -> Res<()> 
     Ok(())
 }
 
+/// The flag of a thread that could not be protected: its end is not told. Of medium confidence (nt52.md 10.7).
+const UNPROTECTED: u32 = cross::SKIP_TERMINATION_MSG;
+
 /// Step 8: the events that this thread has made are kept or dropped.
 fn settle(m: &mut Machine, object: DebugObject, success: bool) -> Result<(), Fault> {
     let own = current(m)?;
@@ -138,7 +141,7 @@ fn settle(m: &mut Machine, object: DebugObject, success: bool) -> Result<(), Fau
         let system = m.get(thread.cross_thread_flags())? & cross::SYSTEM != 0;
         let mut keep = success && !system && m.get(thread.granted_access())? != 0;
         if keep && flags & debug_event::PROTECT_FAILED != 0 {
-            set_flags(m, thread.cross_thread_flags(), cross::SKIP_TERMINATION_MSG)?;
+            set_flags(m, thread.cross_thread_flags(), UNPROTECTED)?;
             keep = false;
         }
         if flags & debug_event::RELEASE != 0 {

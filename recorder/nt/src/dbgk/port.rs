@@ -13,7 +13,8 @@ use contract::{Flow, Frame, Status};
 use guest::{Fault, Pointer, Read, Va, Write, walk};
 use machine::Machine;
 
-/// Inherits the parent's debug object, unless the parent's children are not to be debugged.
+/// Inherits the parent's debug object, unless the parent's children are not to be debugged. That the
+/// parent's flag decides, and not the child's, is of medium confidence (nt52.md 10.6).
 pub(crate) fn inherit(m: &mut Machine, parent: EProcess, child: EProcess) -> Result<(), Fault> {
     let Some(port) = m.get(parent.debug_port())? else { return Ok(()) };
     let no_inherit = m.get(parent.flags())? & process_flags::NO_DEBUG_INHERIT != 0;

@@ -131,7 +131,8 @@ fn next(m: &mut Machine, object: DebugObject) -> Result<Option<DebugEvent>, Faul
     Ok(None)
 }
 
-/// NtDebugContinue(DebugHandle, ClientId, ContinueStatus).
+/// NtDebugContinue(DebugHandle, ClientId, ContinueStatus). The status is handed back to who reported and
+/// no more, DBG_TERMINATE_THREAD and DBG_TERMINATE_PROCESS too (nt52.md 10.9, medium confidence).
 pub(crate) fn nt_debug_continue(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     let (handle, ids_at, status) = (f.arg(0)?, Va(f.arg(1)?), f.arg(2)?);
     let ids: (u32, u32) = (attempt!(read(f.m, ids_at)), attempt!(read(f.m, ids_at.add(4))));

@@ -18,7 +18,8 @@ const APC_MEANWHILE: u32 = 2;
 const EXIT: u32 = 3;
 
 /// DriverAttach(Process, Deed): KeStackAttachProcess and KeUnstackDetachProcess inside a critical
-/// region. Local 0 is what it returns: the status of queueing the APC, where it queues one.
+/// region. Local 0 is what it returns: the status of queueing the APC, where it queues one; 1 to 6 hold the
+/// KAPC_STATE.
 pub(crate) fn driver_attach(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     let thread = current(f.m)?;
     match f.stage {
@@ -29,7 +30,8 @@ pub(crate) fn driver_attach(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
             if deed == APC_BEFORE {
                 queue(f, thread)?;
             }
-            let attached = attach::attach(f.m, EProcess::at(body).pcb())?;
+            let state = ApcState::at(f.block(1, attach::STATE_WORDS));
+            attach::attach(f.m, EProcess::at(body).pcb(), state)?;
             match deed {
                 APC_MEANWHILE => queue(f, thread)?,
                 EXIT => {
@@ -38,7 +40,7 @@ pub(crate) fn driver_attach(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
                 }
                 _ => {}
             }
-            if attached && !attach::detach(f.m)? {
+            if !attach::detach(f.m, state)? {
                 return bugcheck::stop(f, bugcheck::INVALID_PROCESS_DETACH_ATTEMPT, [0; 4]);
             }
             f.call(Ke::KeLeaveCriticalRegion.at(), &[], 1)

@@ -9,6 +9,9 @@ use guest::{Fault, Pointer, Read, Slot, Va, Write};
 use machine::Machine;
 use machine::registers::flags;
 
+/// The privilege level that a CONTEXT's selectors get for user mode. That every conversion sets it, in FS
+/// too, is of medium confidence (nt52.md 4.6).
+const RPL_USER: u32 = 3;
 const DR6_LEGAL: u32 = 0xE00F;
 const DR7_LEGAL: u32 = 0xFFFF_0155;
 
@@ -19,7 +22,7 @@ pub(crate) fn sanitize_flags(eflags: u32) -> u32 {
 
 /// A code selector for user mode: RPL 3, and the flat one instead of a null one.
 pub(crate) fn user_code_selector(value: u32) -> u32 {
-    match value & 0xFFFF | 3 {
+    match value & 0xFFFF | RPL_USER {
         ..8 => selector::R3_CODE.into(),
         given => given,
     }
@@ -77,13 +80,19 @@ pub(crate) fn fill(m: &mut Machine, thread: KThread, frame: KTrapFrame, raw: &mu
         put(raw, layout.ecx(), m.get(frame.ecx())?);
         put(raw, layout.eax(), m.get(frame.eax())?);
     }
-    if has(context::DEBUG_REGISTERS) && m.get(thread.debug_active())? != 0 {
-        put(raw, layout.dr0(), m.get(frame.dr0())?);
-        put(raw, layout.dr1(), m.get(frame.dr1())?);
-        put(raw, layout.dr2(), m.get(frame.dr2())?);
-        put(raw, layout.dr3(), m.get(frame.dr3())?);
-        put(raw, layout.dr6(), m.get(frame.dr6())?);
-        put(raw, layout.dr7(), m.get(frame.dr7())?);
+    if has(context::DEBUG_REGISTERS) {
+        // The frame's slots are meaningless unless the thread uses debug registers.
+        let live = m.get(thread.debug_active())? != 0;
+        for (to, from) in [
+            (layout.dr0(), frame.dr0()),
+            (layout.dr1(), frame.dr1()),
+            (layout.dr2(), frame.dr2()),
+            (layout.dr3(), frame.dr3()),
+            (layout.dr6(), frame.dr6()),
+            (layout.dr7(), frame.dr7()),
+        ] {
+            put(raw, to, if live { m.get(from)? } else { 0 });
+        }
     }
     if has(context::FLOATING_POINT) || has(context::EXTENDED_REGISTERS) {
         float::fill(m, thread, raw, has(context::FLOATING_POINT), has(context::EXTENDED_REGISTERS))?;
@@ -106,7 +115,7 @@ pub(crate) fn apply(m: &mut Machine, thread: KThread, frame: KTrapFrame, raw: &[
         m.set(frame.ebp(), given(layout.ebp()))?;
         m.set(frame.eip(), given(layout.eip()))?;
         m.set(frame.cs(), user_code_selector(given(layout.seg_cs())))?;
-        m.set(frame.hardware_ss(), given(layout.seg_ss()) & 0xFFFF | 3)?;
+        m.set(frame.hardware_ss(), given(layout.seg_ss()) & 0xFFFF | RPL_USER)?;
         m.set(frame.hardware_esp(), given(layout.esp()))?;
     }
     if has(context::INTEGER) {
@@ -118,9 +127,9 @@ pub(crate) fn apply(m: &mut Machine, thread: KThread, frame: KTrapFrame, raw: &[
         m.set(frame.eax(), given(layout.eax()))?;
     }
     if has(context::SEGMENTS) {
-        m.set(frame.ds(), given(layout.seg_ds()) & 0xFFFF | 3)?;
-        m.set(frame.es(), given(layout.seg_es()) & 0xFFFF | 3)?;
-        m.set(frame.fs(), given(layout.seg_fs()) & 0xFFFF | 3)?;
+        m.set(frame.ds(), given(layout.seg_ds()) & 0xFFFF | RPL_USER)?;
+        m.set(frame.es(), given(layout.seg_es()) & 0xFFFF | RPL_USER)?;
+        m.set(frame.fs(), given(layout.seg_fs()) & 0xFFFF | RPL_USER)?;
         let flat = m.get(frame.cs())? == selector::R3_CODE.into();
         m.set(frame.gs(), if flat { 0 } else { given(layout.seg_gs()) & 0xFFFF })?;
     }

@@ -135,7 +135,7 @@ fn user(f: &mut Frame, thread: KThread) -> Result<Flow, Fault> {
     call_kernel_routine(f, apc, 4)
 }
 
-/// Step 6.
+/// Step 6. There is no SLIST pop sequence to rewind (nt52.md 7.5, low confidence).
 fn end(f: &mut Frame, thread: KThread) -> Result<Flow, Fault> {
     let process = f.m.get(thread.apc_state().process())?;
     let before = f.local(PROCESS)?;
@@ -164,8 +164,8 @@ fn at_apc_level(f: &mut Frame) -> Result<Option<Flow>, Fault> {
     bugcheck::stop(f, bugcheck::IRQL_UNEXPECTED_VALUE, what).map(Some)
 }
 
-/// Bytes between the top of the APC's frame and the dispatcher's SEH record: what 5.2 leaves there and
-/// XP did not (nt52.md 15).
+/// Bytes above the APC's frame for the dispatcher's SEH record: what 5.2 leaves there and XP did not. Of
+/// medium confidence (nt52.md 5.6, 15).
 const SEH_PAD: u32 = 8;
 /// The argument block and the CONTEXT.
 const USER_APC_FRAME: u32 = 0x10 + flags::SIZE;
@@ -197,6 +197,12 @@ pub(crate) fn ki_initialize_user_apc(nt: &Nt, f: &mut Frame) -> Result<Flow, Fau
     }
 }
 
+/// Whether the dispatcher's record above the frame could be written; the frame itself is written at once.
+fn is_writable(m: &mut Machine, at: Va) -> Result<bool, Fault> {
+    let mut raw = [0; SEH_PAD as usize];
+    Ok(m.bytes(at, &mut raw).is_ok() && m.put(at, &raw).is_ok())
+}
+
 fn write_frame(m: &mut Machine, nt: &Nt, frame: KTrapFrame, args: [u32; 4]) -> Result<bool, Fault> {
     let context = context::capture(m, frame, flags::FULL | flags::DEBUG_REGISTERS)?;
     let top = m.get(frame.hardware_esp())? & !3;
@@ -209,7 +215,7 @@ fn write_frame(m: &mut Machine, nt: &Nt, frame: KTrapFrame, args: [u32; 4]) -> R
     for page in [esp.page(), esp.page().add(machine::PAGE)] {
         access::resolve(m, page)?;
     }
-    if m.put(esp, &raw).is_err() {
+    if !is_writable(m, esp.add(USER_APC_FRAME))? || m.put(esp, &raw).is_err() {
         return Ok(false);
     }
     let old = m.get(frame.eflags())?;

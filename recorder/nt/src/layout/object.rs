@@ -54,7 +54,7 @@ pub(crate) mod attribute {
     pub(crate) const UNLOCKED: u32 = 1;
     pub(crate) const INHERIT: u32 = 2;
     pub(crate) const ALL: u32 = 7;
-    /// In GrantedAccess: protected from close.
+    /// In GrantedAccess: protected from close. Of medium confidence (nt52.md 2.16).
     pub(crate) const PROTECT: u32 = 0x0200_0000;
 }
 

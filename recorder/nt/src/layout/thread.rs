@@ -163,6 +163,7 @@ pub(crate) mod cross {
     pub(crate) const DEADTHREAD: u32 = 0x002;
     pub(crate) const HIDEFROMDBG: u32 = 0x004;
     pub(crate) const SYSTEM: u32 = 0x010;
+    pub(crate) const HARD_ERRORS_DISABLED: u32 = 0x020;
     pub(crate) const BREAK_ON_TERMINATION: u32 = 0x040;
     pub(crate) const SKIP_CREATION_MSG: u32 = 0x080;
     pub(crate) const SKIP_TERMINATION_MSG: u32 = 0x100;

@@ -9,6 +9,7 @@ use crate::ke::thread::{current, current_process};
 use crate::ke::{attach, bugcheck, region};
 use crate::layout::*;
 use crate::mm::access::previous_mode;
+use crate::mm::process::set_flags;
 use crate::table::Ke;
 use contract::{Flow, Frame, Status};
 use guest::{Fault, Pointer, Read, Slot, Va, Write};
@@ -123,7 +124,8 @@ fn rundown_of(process: EProcess) -> Slot<u32> {
     process.rundown_protect()
 }
 
-/// ObKillProcess(Process): waits until nobody uses the process from outside, and closes its handles.
+/// ObKillProcess(Process): waits until nobody uses the process from outside, and closes its handles, with
+/// hard errors disabled for the thread. Local 0 says whether they were before.
 pub(crate) fn ob_kill_process(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     let process = f.arg_ptr::<EProcess>(0)?;
     match f.stage {
@@ -133,11 +135,17 @@ pub(crate) fn ob_kill_process(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
             if f.m.get(process.object_table())?.is_none() {
                 return Ok(Flow::Return(0));
             }
+            let flags = current(f.m)?.cross_thread_flags();
+            let old = set_flags(f.m, flags, cross::HARD_ERRORS_DISABLED)?;
+            f.set_local(0, old & cross::HARD_ERRORS_DISABLED)?;
             region::enter_critical(f.m)?;
             f.call(Ke::ExSweepHandleTable.at(), &[process.va().0], 2)
         }
         2 => f.call(Ke::KeLeaveCriticalRegion.at(), &[], 3),
         _ => {
+            let (flags, old) = (current(f.m)?.cross_thread_flags(), f.local(0)?);
+            let now = f.m.get(flags)?;
+            f.m.set(flags, now & !cross::HARD_ERRORS_DISABLED | old)?;
             if let Some(table) = f.m.get(process.object_table())? {
                 f.m.set(process.object_table(), None)?;
                 handle::destroy_table(f.m, table)?;
@@ -147,7 +155,7 @@ pub(crate) fn ob_kill_process(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     }
 }
 
-/// ObClearProcessHandleTable(Process): the table is emptied and stays.
+/// ObClearProcessHandleTable(Process): the table is emptied and stays. The locals hold the KAPC_STATE.
 pub(crate) fn ob_clear_process_handle_table(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     let process = f.arg_ptr::<EProcess>(0)?;
     match f.stage {
@@ -159,14 +167,15 @@ pub(crate) fn ob_clear_process_handle_table(_: &Nt, f: &mut Frame) -> Result<Flo
                 rundown::release(f.m, rundown_of(process))?;
                 return Ok(Flow::Return(0));
             }
-            let attached = attach::attach(f.m, process.pcb())?;
-            f.set_local(0, attached.into())?;
+            let state = ApcState::at(f.block(0, attach::STATE_WORDS));
+            attach::attach(f.m, process.pcb(), state)?;
             region::enter_critical(f.m)?;
             f.call(Ke::ExSweepHandleTable.at(), &[process.va().0], 1)
         }
         1 => f.call(Ke::KeLeaveCriticalRegion.at(), &[], 2),
         _ => {
-            if f.local(0)? != 0 && !attach::detach(f.m)? {
+            let state = ApcState::at(f.block(0, attach::STATE_WORDS));
+            if !attach::detach(f.m, state)? {
                 return bugcheck::stop(f, bugcheck::INVALID_PROCESS_DETACH_ATTEMPT, [0; 4]);
             }
             rundown::release(f.m, rundown_of(process))?;

@@ -46,7 +46,8 @@ fn entry_at(m: &mut impl Read, table: HandleTable, index: u32) -> Result<Option<
     Ok((!page.is_null()).then(|| HandleEntry::at(page.add(index % PER_PAGE * 8))))
 }
 
-/// ExCreateHandle: the new value.
+/// ExCreateHandle: the new value. Which one, and when it is used again, is of medium confidence (nt52.md
+/// 12.6): for handles the value freed last, for ids the one freed first.
 pub(crate) fn insert(m: &mut Machine, table: HandleTable, object: Va, granted: u32, bits: u32) -> Res<u32> {
     let none = || Status::INSUFFICIENT_RESOURCES.into();
     let index = match m.get(table.first_free())? {

@@ -12,11 +12,14 @@ use crate::table::Ke;
 use contract::{Flow, Frame, Status};
 use guest::{Fault, Pointer, Read, Va};
 
+/// The right that NtAlertThread asks for. Of medium confidence (nt52.md 7.9).
+const ALERT_RIGHT: u32 = access::THREAD_ALERT;
+
 /// NtAlertThread(ThreadHandle).
 pub(crate) fn nt_alert_thread(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     let handle = f.arg(0)?;
     let mode = previous_mode(f.m)?;
-    let (body, _) = attempt!(ob::lookup(f.m, handle, access::THREAD_ALERT, Some(Kind::Thread), mode));
+    let (body, _) = attempt!(ob::lookup(f.m, handle, ALERT_RIGHT, Some(Kind::Thread), mode));
     apc::alert(f.m, KThread::at(body), mode)?;
     done(Status::SUCCESS)
 }

@@ -27,7 +27,8 @@ pub(crate) fn psp_thread_delete(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     Ok(Flow::Return(0))
 }
 
-/// PspProcessDelete(Process). Local 0 is whether the worker is attached.
+/// PspProcessDelete(Process). Local 0 is whether the worker is attached, 1 to 6
+/// hold the KAPC_STATE.
 pub(crate) fn psp_process_delete(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     let process = f.arg_ptr::<EProcess>(0)?;
     match f.stage {
@@ -46,8 +47,7 @@ pub(crate) fn psp_process_delete(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
                 return leave(f, process);
             }
             if has_address_space(f, process)? {
-                let attached = attach::attach(f.m, process.pcb())?;
-                f.set_local(0, attached.into())?;
+                attach(f, process)?;
             }
             f.call(Ke::ObKillProcess.at(), &[process.va().0], 1)
         }
@@ -69,13 +69,24 @@ fn has_address_space(f: &mut Frame, process: EProcess) -> Result<bool, Fault> {
     Ok(f.m.get(process.flags())? & process_flags::HAS_ADDRESS_SPACE != 0)
 }
 
+fn state(f: &Frame) -> ApcState {
+    ApcState::at(f.block(1, attach::STATE_WORDS))
+}
+
+fn attach(f: &mut Frame, process: EProcess) -> Result<(), Fault> {
+    f.set_local(0, 1)?;
+    let state = state(f);
+    attach::attach(f.m, process.pcb(), state)
+}
+
 /// Detaches, if the worker is attached. False when it may not.
 fn detach(f: &mut Frame) -> Result<bool, Fault> {
     if f.local(0)? == 0 {
         return Ok(true);
     }
     f.set_local(0, 0)?;
-    attach::detach(f.m)
+    let state = state(f);
+    attach::detach(f.m, state)
 }
 
 /// The address space, if the process got as far as having one.
@@ -83,8 +94,7 @@ fn leave(f: &mut Frame, process: EProcess) -> Result<Flow, Fault> {
     if !has_address_space(f, process)? {
         return free_id(f, process);
     }
-    let attached = attach::attach(f.m, process.pcb())?;
-    f.set_local(0, attached.into())?;
+    attach(f, process)?;
     f.call(Ke::PspExitProcess.at(), &[0, process.va().0], 2)
 }
 

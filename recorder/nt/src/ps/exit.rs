@@ -191,7 +191,7 @@ fn abandon(f: &mut Frame, thread: EThread) -> Result<Flow, Fault> {
     f.call(Ke::KeRundownThread.at(), &[], 13)
 }
 
-/// Step 24.
+/// Step 24, and that its user accesses are guarded, are of medium confidence.
 fn grant_wishes(f: &mut Frame, thread: EThread, process: EProcess) -> Result<Flow, Fault> {
     let teb = Teb::at(f.m.get(thread.tcb().teb())?);
     let dead = f.m.get(thread.cross_thread_flags())? & cross::DEADTHREAD != 0;
@@ -309,7 +309,7 @@ fn run_down(f: &mut Frame, thread: EThread, process: EProcess) -> Result<Flow, F
     let disabled = f.m.get(thread.tcb().combined_apc_disable())?;
     if left.is_some() || disabled != 0 {
         let irql = f.m.get(PCR.irql())?;
-        let what = [left.map_or(0, |apc| apc.va().0), disabled, irql.into(), 0];
+        let what = [left.map_or(0, |apc| apc.apc_list_entry().va().0), disabled, irql.into(), 0];
         return bugcheck::stop(f, bugcheck::KERNEL_APC_PENDING_DURING_EXIT, what);
     }
     if last {

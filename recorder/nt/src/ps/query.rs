@@ -148,12 +148,13 @@ fn ask_thread(m: &mut Machine, args: [u32; 5]) -> Res<Answer> {
             m.get(thread.unique_thread())?,
             m.get(tcb.affinity())?,
             m.get(tcb.priority())? as u32,
-            base_increment(m, tcb)?,
+            base_priority_increment(m, tcb)?,
         ]),
         class::THREAD_TIMES => times(m, thread)?,
         class::THREAD_WIN32_START_ADDRESS => words(&[m.get(thread.win32_start_address())?]),
         class::THREAD_AM_I_LAST => {
-            // ActiveThreads, not the thread list: threads that have exited do not count.
+            // ActiveThreads, not the thread list: threads that have exited do not count. The sources
+            // differ (medium confidence, nt52.md 12.5, 15).
             let process = current_process(m)?;
             words(&[u32::from(m.get(process.active_threads())? == 1)])
         }
@@ -165,11 +166,11 @@ fn ask_thread(m: &mut Machine, args: [u32; 5]) -> Res<Answer> {
     Ok((bytes, Status::SUCCESS))
 }
 
-/// How far a thread's base priority is from that of its process.
-fn base_increment(m: &mut Machine, thread: KThread) -> Result<u32, Fault> {
+/// How far a thread's base priority lies above its process's.
+fn base_priority_increment(m: &mut Machine, thread: KThread) -> Result<u32, Fault> {
     let process = m.get(thread.process())?;
-    let base = m.get(process.base_priority())?;
-    Ok((i32::from(m.get(thread.base_priority())?) - i32::from(base)) as u32)
+    let base: i8 = m.get(thread.base_priority())?;
+    Ok((i32::from(base) - i32::from(m.get(process.base_priority())?)) as u32)
 }
 
 /// KERNEL_USER_TIMES of a process. The sheet is silent on when its exit time shows; what is recorded is

@@ -84,6 +84,7 @@ fn set_thread(m: &mut Machine, handle: u32, class: u32, at: Va, length: u32) -> 
         class::THREAD_WIN32_START_ADDRESS
         | class::THREAD_ZERO_TLS_CELL
         | class::THREAD_BREAK_ON_TERMINATION => 4,
+        // Of medium confidence (nt52.md 12.5).
         class::THREAD_HIDE_FROM_DEBUGGER => 0,
         _ => return Err(Status::INVALID_INFO_CLASS.into()),
     };

@@ -92,9 +92,9 @@ pub(crate) fn nt_continue(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     let (at, test) = (Va(f.arg(0)?), f.arg(1)? & 0xFF != 0);
     let thread = current(f.m)?.tcb();
     let Some(frame) = f.m.get(thread.trap_frame())? else { return done(Status::INVALID_PARAMETER) };
-    let raw = attempt!(capture(f.m, at));
     let link = f.m.get(frame.edx())?;
     f.m.set(thread.trap_frame(), (link != 0).then_some(KTrapFrame::at(Va(link))))?;
+    let raw = attempt!(capture(f.m, at));
     prepare(f.m, thread, frame, &raw)?;
     let mode = previous_mode(f.m)?;
     if test {

@@ -1,8 +1,9 @@
 //! Suspending and resuming by handle (nt52.md 8.7 to 8.9).
 
-use super::terminate::force;
+use super::terminate::{force, next_thread};
 use crate::Nt;
-use crate::error::{Error, Res, attempt, done, split};
+use crate::error::{Res, attempt, done, split};
+use crate::ex::rundown;
 use crate::ke::suspend;
 use crate::ke::thread::current;
 use crate::layout::*;
@@ -10,7 +11,7 @@ use crate::mm::access::{previous_mode, probe_for_write, write_optional};
 use crate::ob;
 use crate::table::Ke;
 use contract::{Flow, Frame, Status};
-use guest::{Fault, Pointer, Read, Va, Write, walk};
+use guest::{Fault, Pointer, Read, Va, Write};
 use machine::Machine;
 
 /// The thread of a suspend or resume service, when its arguments are good.
@@ -87,35 +88,57 @@ pub(crate) fn nt_alert_resume_thread(_: &Nt, f: &mut Frame) -> Result<Flow, Faul
     done(Status::SUCCESS)
 }
 
-/// The threads of the process that a handle names, for suspending or resuming them all.
-fn threads(m: &mut Machine, handle: u32) -> Res<Vec<EThread>> {
+/// The process that a handle names, for suspending or resuming its threads: referenced, and with its
+/// rundown protection.
+fn whole(m: &mut Machine, handle: u32) -> Res<EProcess> {
     let mode = previous_mode(m)?;
     let rights = access::PROCESS_SUSPEND_RESUME;
-    let process = EProcess::at(ob::lookup(m, handle, rights, Some(Kind::Process), mode)?.0);
-    if m.get(process.rundown_protect())? & 1 != 0 {
+    let body = ob::reference_by_handle(m, handle, rights, Kind::Process, mode)?;
+    let process = EProcess::at(body);
+    if !rundown::acquire(m, process.rundown_protect())? {
+        ob::dereference(m, body)?;
         return Err(Status::PROCESS_IS_TERMINATING.into());
     }
-    Ok(walk(m, process.thread_list_head(), EThread::thread_list_entry).unwrap_or_default())
+    Ok(process)
 }
 
-/// NtSuspendProcess(ProcessHandle). The caller's own thread is suspended in its turn, which takes
-/// effect when the whole list has been walked.
+fn let_go(m: &mut Machine, process: EProcess) -> Result<(), Fault> {
+    rundown::release(m, process.rundown_protect())?;
+    ob::dereference(m, process.va())
+}
+
+/// NtSuspendProcess(ProcessHandle). A caller that is among the threads stops in its turn; the walk goes on
+/// when it has been resumed. Local 0 is the process, 1 the thread, 2 a count that nobody asks for.
 pub(crate) fn nt_suspend_process(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
-    let handle = f.arg(0)?;
-    for thread in attempt!(threads(f.m, handle)) {
-        if let Err(Error::Fault(fault)) = ps_suspend_thread(f.m, thread) {
-            return Err(fault);
-        }
+    if f.stage == 0 {
+        let handle = f.arg(0)?;
+        let process = attempt!(whole(f.m, handle));
+        f.set_local(0, process.va().0)?;
     }
-    done(Status::SUCCESS)
+    let process = f.local_ptr::<EProcess>(0)?;
+    let previous = match f.local(1)? {
+        0 => None,
+        at => Some(EThread::at(Va(at))),
+    };
+    let Some(thread) = next_thread(f.m, process, previous)? else {
+        let_go(f.m, process)?;
+        return done(Status::SUCCESS);
+    };
+    f.set_local(1, thread.va().0)?;
+    let count = f.local_at(2).0;
+    f.call(Ke::PsSuspendThread.at(), &[thread.va().0, count], 1)
 }
 
 /// NtResumeProcess(ProcessHandle).
 pub(crate) fn nt_resume_process(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     let handle = f.arg(0)?;
-    for thread in attempt!(threads(f.m, handle)) {
-        suspend::resume(f.m, thread.tcb())?;
+    let process = attempt!(whole(f.m, handle));
+    let mut thread = next_thread(f.m, process, None)?;
+    while let Some(found) = thread {
+        suspend::resume(f.m, found.tcb())?;
+        thread = next_thread(f.m, process, thread)?;
     }
+    let_go(f.m, process)?;
     done(Status::SUCCESS)
 }
 

@@ -140,7 +140,8 @@ fn clear_handles(f: &mut Frame, process: EProcess) -> Result<Flow, Fault> {
     Ok(Flow::Return(f.local(STATUS)?))
 }
 
-/// PspTerminateProcess(Process, ExitStatus): every thread, the caller too, by APC (nt52.md 9.15).
+/// PspTerminateProcess(Process, ExitStatus): every thread, the caller too, by APC (nt52.md 9.15, medium
+/// confidence).
 /// Local 0 is the thread, 1 whether there was one.
 pub(crate) fn psp_terminate_process(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     let (process, status) = (f.arg_ptr::<EProcess>(0)?, f.arg(1)?);

@@ -100,7 +100,7 @@ fn internal(s: &mut Stubs) -> Result<(), AssembleError> {
     s.asm.cmp(byte_ptr(pcr::DPC_ROUTINE_ACTIVE).fs(), 0)?;
     s.asm.je(no_dpc)?;
     s.asm.push(0)?;
-    s.asm.push(edi)?;
+    s.asm.push(dword_ptr(ebx + kthread::INITIAL_STACK))?;
     s.asm.push(esi)?;
     s.asm.push(ebx)?;
     s.asm.push(ATTEMPTED_SWITCH_FROM_DPC)?;

@@ -27,7 +27,7 @@ pub(crate) fn exit_thread(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
             f.m.set(teb.free_stack_on_termination(), 1)?;
             service(nt, f, "NtTerminateThread", &[0, code], 3)
         }
-        // It has become the last thread meanwhile.
+        // It has become the last thread meanwhile (medium confidence, nt52.md 11.3).
         3 if f.result() == Status::CANT_TERMINATE_SELF.0 => f.call(User::ExitProcess.at(), &[code], 4),
         _ => Ok(Flow::Return(f.result())),
     }

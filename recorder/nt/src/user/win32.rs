@@ -11,6 +11,7 @@ const INFINITE: u32 = u32::MAX;
 const MILLISECOND: i64 = 10_000;
 const ERROR_ACCESS_DENIED: u32 = 5;
 const ERROR_INVALID_HANDLE: u32 = 6;
+const ERROR_GEN_FAILURE: u32 = 31;
 /// ERROR_MR_MID_NOT_FOUND: what a status without a Win32 error becomes.
 const ERROR_UNKNOWN: u32 = 317;
 
@@ -37,7 +38,10 @@ pub(crate) fn sleep_ex(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
 /// RtlNtStatusToDosError for what the two services below return.
 fn error(status: Status) -> u32 {
     match status {
-        Status::ACCESS_DENIED | Status::PROCESS_IS_TERMINATING => ERROR_ACCESS_DENIED,
+        Status::ACCESS_DENIED | Status::PROCESS_IS_TERMINATING | Status::THREAD_IS_TERMINATING => {
+            ERROR_ACCESS_DENIED
+        }
+        Status::UNSUCCESSFUL => ERROR_GEN_FAILURE,
         Status::INVALID_HANDLE | Status::OBJECT_TYPE_MISMATCH => ERROR_INVALID_HANDLE,
         _ => ERROR_UNKNOWN,
     }
