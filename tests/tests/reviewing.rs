@@ -96,7 +96,7 @@ impl Said {
     }
 }
 
-/// A copy of the workspace without what was built in it.
+/// A copy of the workspace without what was built in it and what waits to be reviewed.
 struct Copy {
     folder: TempDir,
     path: OsString,
@@ -105,9 +105,10 @@ struct Copy {
 impl Copy {
     fn new(insta: PathBuf) -> Result<Copy, Failed> {
         let folder = tempfile::tempdir()?;
-        let built = |name: &str| ["target", ".git", "pending"].contains(&name);
+        let left_out =
+            |name: &str| ["target", ".git", "pending"].contains(&name) || name.ends_with(".snap.new");
         let all = walkdir::WalkDir::new(root()).min_depth(1).into_iter();
-        for entry in all.filter_entry(|entry| !entry.file_name().to_str().is_some_and(built)) {
+        for entry in all.filter_entry(|entry| !entry.file_name().to_str().is_some_and(left_out)) {
             let entry = entry?;
             let to = folder.path().join(entry.path().strip_prefix(root())?);
             if entry.file_type().is_dir() {

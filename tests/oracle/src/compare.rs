@@ -1,6 +1,7 @@
 //! Comparing what two judges say of one instruction.
 
-use crate::{Bytes, Case, End, SIGNALS, SIGNALS_SIZE, SYSTEM, State, Undefined, X87};
+use crate::undefined::operand;
+use crate::{Bytes, Case, End, SIGNALS, SIGNALS_SIZE, SYSTEM, State, Undefined, X87, decode, entry};
 use iced_x86::Mnemonic;
 
 /// The names of the general registers, by their encodings.
@@ -85,6 +86,12 @@ pub fn explained(
     let several = |vector| matches!(vector, Some(10..=14 | 17));
     match (vector(judge.1), vector(machine.1)) {
         (Some(17), Some(14)) => Some("AMD's processors check alignment before the page, others after it"),
+        (Some(12 | 13), Some(14 | 17)) if wraps(case) => {
+            Some("whether an operand may go on at offset 0 is the processor's choice (SDM, volume 3, 5.3)")
+        }
+        (Some(14), Some(6)) if is_newer(case) => {
+            Some("the longer encodings of newer processors are fetched before they are refused")
+        }
         (judge, machine) if several(judge) && several(machine) && makes_several_accesses(mnemonic) => {
             Some("which of several accesses faults first is the processor's choice")
         }
@@ -94,7 +101,7 @@ pub fn explained(
         (judge, Some(6)) if several(judge) && locked => {
             Some("AMD's processors read the operand before they refuse LOCK")
         }
-        (None, Some(6)) if locked && matches!(mnemonic, Mnemonic::Verr | Mnemonic::Verw) => {
+        (_, Some(6)) if locked && matches!(mnemonic, Mnemonic::Verr | Mnemonic::Verw) => {
             Some("AMD's processors let LOCK pass before VERR and VERW")
         }
         (Some(6), Some(13 | 14))
@@ -117,7 +124,23 @@ fn differs_by_parts(judge: &(State, End), machine: &(State, End), mnemonic: Mnem
     difference(judge, machine, &none).is_some() && difference(judge, &alike, &none).is_none()
 }
 
-fn is_port_string(mnemonic: Mnemonic) -> bool {
+/// Whether an operand in memory goes beyond the last offset.
+fn wraps(case: &Case) -> bool {
+    let wide = entry(case.start.selectors[1]).is_none_or(|entry| entry.wide);
+    let instruction = decode(&case.code, wide);
+    let size = instruction.memory_size().size() as u32;
+    operand(&instruction, case, false).is_some_and(|offset| offset.checked_add(size.max(1) - 1).is_none())
+}
+
+/// Whether the first byte after the prefixes begins VEX, EVEX or XOP on newer processors.
+fn is_newer(case: &Case) -> bool {
+    let prefix = |byte: &&u8| matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3);
+    let rest: Vec<&u8> = case.code.iter().skip_while(prefix).collect();
+    matches!(rest.first(), Some(0x62 | 0x8F | 0xC4 | 0xC5))
+}
+
+/// INS and OUTS.
+pub(crate) fn is_port_string(mnemonic: Mnemonic) -> bool {
     use Mnemonic::*;
     matches!(mnemonic, Insb | Insw | Insd | Outsb | Outsw | Outsd)
 }

@@ -53,7 +53,8 @@ const FEATURES: &[CpuidFeature] = &[
     CpuidFeature::SSE,
 ];
 
-fn of_the_time(instruction: &Instruction) -> bool {
+/// Whether the processors of the time have an instruction.
+pub(crate) fn of_the_time(instruction: &Instruction) -> bool {
     use Mnemonic as M;
     let mnemonic = instruction.mnemonic();
     if matches!(mnemonic, M::Rdpid | M::Femms) {

@@ -3,6 +3,9 @@
 
 mod aim;
 mod number;
+mod program;
+
+pub use program::Pools;
 
 use crate::{Bytes, CODE, Case, FLAGS, FLAT_CODE, FLAT_DATA, Form, Random, State, Template, entry, local};
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic};
@@ -47,7 +50,7 @@ impl Generator {
         if touches_x87(&instruction) {
             start.x87 = Some(number::state(random));
         }
-        let mut target = Making { random, code: &mut code, instruction, start: &mut start };
+        let mut target = Making { random, code: &mut code, instruction, start: &mut start, calm: false };
         target.operands();
         let len = decode(&code, template.wide).len();
         code.truncate(len);
@@ -181,6 +184,8 @@ struct Making<'a> {
     code: &'a mut Vec<u8>,
     instruction: Instruction,
     start: &'a mut State,
+    /// Whether most operands are to be where they can be reached.
+    calm: bool,
 }
 
 /// A selector to load: of every kind, right and wrong.

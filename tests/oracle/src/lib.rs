@@ -14,6 +14,7 @@ mod emulated;
 mod form;
 mod generate;
 mod layout;
+pub mod program;
 mod random;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod real;
@@ -22,12 +23,13 @@ mod undefined;
 pub mod vectors;
 
 pub use compare::{difference, explained, number};
-pub use emulated::Emulated;
+pub use emulated::{Cut, Emulated, Ran, Traced, Whole};
 pub use form::{Form, Template, excluded, forms};
-pub use generate::{Generator, background, decode};
+pub use generate::{Generator, Pools, background, decode};
 pub use layout::*;
+pub use program::Scene;
 pub use random::Random;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use real::Real;
 pub use state::{Bytes, Case, End, FLAGS, State, X87};
-pub use undefined::{Undefined, undefined};
+pub use undefined::{Undefined, reads, sets, undefined};

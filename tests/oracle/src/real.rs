@@ -1,18 +1,23 @@
-//! The real processor: a 32-bit process under ptrace, stepped one instruction at a time.
+//! The real processor: a 32-bit process under ptrace, which is stepped one instruction at a time, or
+//! executes a whole program on its own up to its first exception.
 //!
 //! The process's own stack and the system's pages in it are unmapped, so that what is not in the
 //! layout faults. An exception stops the process as a signal; the signal is then let through to a
 //! handler that is never executed, because its frame tells the vector, the error code and CR2.
+//!
+//! What is executed is random, so that the process gives up its system calls (seccomp's strict mode)
+//! before it begins: one that tries to call the system is killed by it.
 
 mod elf;
+mod x87;
 
 use crate::emulated::offset;
 use crate::{
     Bytes, CODE, CONSTANT, CONSTANT_SIZE, Case, DATA, DATA_SIZE, End, FLAGS, LDT, NOTHING, SIGNALS,
-    SIGNALS_SIZE, State, X87,
+    SIGNALS_SIZE, Scene, State,
 };
 use elf::elf;
-use nix::libc::{user_fpregs_struct, user_regs_struct};
+use nix::libc::user_regs_struct;
 use nix::sys::ptrace::{self, regset::NT_PRFPREG};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -29,7 +34,7 @@ const HANDLER: u32 = CODE + 0xF00;
 const TF: u64 = 0x100;
 const ID: u64 = 0x20_0000;
 
-/// A process that executes what it is given, one instruction at a time.
+/// A process that executes what it is given.
 pub struct Real {
     child: Child,
     pid: Pid,
@@ -51,14 +56,26 @@ fn io(e: std::io::Error) -> String {
 }
 
 impl Real {
-    /// Starts the process.
+    /// Starts a process for single instructions.
     ///
     /// # Errors
     /// Why there is no such judge here, in a sentence.
     pub fn start(constant: &[u8]) -> Result<Real, String> {
+        Real::start_with(constant, false)
+    }
+
+    /// Starts a process for programs: it can write to its code, and execute its data.
+    ///
+    /// # Errors
+    /// Why there is no such judge here, in a sentence.
+    pub fn programs(constant: &[u8]) -> Result<Real, String> {
+        Real::start_with(constant, true)
+    }
+
+    fn start_with(constant: &[u8], open: bool) -> Result<Real, String> {
         let folder = tempfile::tempdir().map_err(|e| format!("no temporary folder: {e}"))?;
         let path = folder.path().join("judge");
-        fs::write(&path, elf(constant)).map_err(|e| format!("no program can be written: {e}"))?;
+        fs::write(&path, elf(constant, open)).map_err(|e| format!("no program can be written: {e}"))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).map_err(|e| e.to_string())?;
         let mut child = Command::new(&path).spawn().map_err(|e| format!("no 32-bit programs: {e}"))?;
         let pid = Pid::from_raw(child.id() as i32);
@@ -123,6 +140,7 @@ impl Real {
         for signal in [Signal::SIGILL, Signal::SIGTRAP, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGSEGV] {
             self.call(174, [signal as u32, SIGNALS, 0, 8])?;
         }
+        self.call(172, [22, 1, 0, 0]).map_err(|e| format!("no seccomp: {e}"))?;
         self.memory.write_all_at(&[NOTHING; 0x1000], CODE.into()).map_err(io)
     }
 
@@ -156,10 +174,34 @@ impl Real {
     /// When the process has died or ended in a way that no instruction should cause.
     pub fn step(&mut self, case: &Case) -> Result<(State, End), String> {
         let start = &case.start;
+        self.ready(start)?;
+        self.memory.write_all_at(&case.code, u64::from(CODE + offset(start))).map_err(io)?;
+        let end = self.go(start, false)?;
+        let nothing = vec![NOTHING; case.code.len()];
+        self.memory.write_all_at(&nothing, u64::from(CODE + offset(start))).map_err(io)?;
+        self.ended(start, end)
+    }
+
+    /// Executes a program up to its first exception, and says what came of it and what the code page
+    /// holds then.
+    ///
+    /// # Errors
+    /// When the process has died or ended in a way that no program should cause.
+    pub fn run(&mut self, scene: &Scene) -> Result<(State, End, Vec<u8>), String> {
+        self.ready(&scene.start)?;
+        self.memory.write_all_at(&scene.page, CODE.into()).map_err(io)?;
+        let end = self.go(&scene.start, true)?;
+        let mut page = vec![0; scene.page.len()];
+        self.memory.read_exact_at(&mut page, CODE.into()).map_err(io)?;
+        let (state, end) = self.ended(&scene.start, end)?;
+        Ok((state, end, page))
+    }
+
+    /// Puts a state's memory, x87 state and ID flag.
+    fn ready(&mut self, start: &State) -> Result<(), String> {
         if (u64::from(start.eflags) ^ self.regs.eflags) & ID != 0 {
             self.set_id(start.eflags & ID as u32)?;
         }
-        self.memory.write_all_at(&case.code, u64::from(CODE + offset(start))).map_err(io)?;
         let (data, constant) = start.bytes.0.split_at(DATA_SIZE as usize);
         self.memory.write_all_at(data, DATA.into()).map_err(io)?;
         if constant != self.constant {
@@ -168,16 +210,18 @@ impl Real {
         }
         if let Some(x87) = &start.x87 {
             let mut image = ptrace::getregset::<NT_PRFPREG>(self.pid).map_err(os)?;
-            put_x87(&mut image, x87);
+            x87::put(&mut image, x87);
             ptrace::setregset::<NT_PRFPREG>(self.pid, image).map_err(os)?;
         }
-        let end = self.go(start)?;
+        Ok(())
+    }
+
+    /// Reads back where the process has come to.
+    fn ended(&mut self, start: &State, end: Result<End, Signal>) -> Result<(State, End), String> {
         let x87 = match &start.x87 {
-            Some(_) => Some(x87(&ptrace::getregset::<NT_PRFPREG>(self.pid).map_err(os)?)),
+            Some(_) => Some(x87::get(&ptrace::getregset::<NT_PRFPREG>(self.pid).map_err(os)?)),
             None => None,
         };
-        let nothing = vec![NOTHING; case.code.len()];
-        self.memory.write_all_at(&nothing, u64::from(CODE + offset(start))).map_err(io)?;
         let regs = self.regs;
         let end = match end {
             Ok(end) => end,
@@ -198,8 +242,9 @@ impl Real {
         Ok((state, end))
     }
 
-    /// Steps the process from a state's registers. Gives the end, or the signal that stands for it.
-    fn go(&mut self, start: &State) -> Result<Result<End, Signal>, String> {
+    /// Lets the process go from a state's registers, for one instruction or up to an exception. Gives the
+    /// end, or the signal that stands for it.
+    fn go(&mut self, start: &State, whole: bool) -> Result<Result<End, Signal>, String> {
         let mut regs = self.regs;
         let [eax, ecx, edx, ebx, esp, ebp, esi, edi] = start.regs.map(u64::from);
         (regs.rax, regs.rcx, regs.rdx, regs.rbx) = (eax, ecx, edx, ebx);
@@ -213,7 +258,7 @@ impl Real {
         (regs.fs_base, regs.gs_base) = (base(start.selectors[4]), base(start.selectors[5]));
         ptrace::setregs(self.pid, regs).map_err(os)?;
         self.steps.fetch_add(1, Ordering::Relaxed);
-        ptrace::step(self.pid, None).map_err(os)?;
+        if whole { ptrace::cont(self.pid, None) } else { ptrace::step(self.pid, None) }.map_err(os)?;
         let status = waitpid(self.pid, None).map_err(os);
         self.steps.fetch_add(1, Ordering::Relaxed);
         let signal = match status? {
@@ -226,8 +271,12 @@ impl Real {
         }
         // INT3 is reported as sent by the kernel, the step as a trace.
         let info = ptrace::getsiginfo(self.pid).map_err(os)?;
-        let step = info.si_code != 0x80;
-        Ok(Ok(if step { End::Done } else { End::Fault { vector: 3, error: 0, address: 0 } }))
+        let trap = |vector| End::Fault { vector, error: 0, address: 0 };
+        Ok(Ok(match info.si_code {
+            0x80 => trap(3),
+            _ if whole => trap(1),
+            _ => End::Done,
+        }))
     }
 
     /// Lets a signal through, up to its handler, and reads the cause out of its frame.
@@ -304,73 +353,4 @@ fn foreign(pid: Pid) -> Result<Vec<(u32, u32)>, String> {
         }
     }
     Ok(found)
-}
-
-/// The process is a 32-bit one, so that the system shows its x87 state as FNSAVE's image: this many
-/// doublewords, in the place of the larger image for which the type is made.
-const SAVED: usize = 27;
-
-fn image_of(words: &[u32; SAVED], whole: &mut user_fpregs_struct) {
-    let pair = |n: usize| u64::from(words[n]) | u64::from(words[n + 1]) << 32;
-    let half = |n: usize| [words[n] as u16, (words[n] >> 16) as u16];
-    [whole.cwd, whole.swd] = half(0);
-    [whole.ftw, whole.fop] = half(1);
-    (whole.rip, whole.rdp) = (pair(2), pair(4));
-    (whole.mxcsr, whole.mxcr_mask) = (words[6], words[7]);
-    whole.st_space[..SAVED - 8].copy_from_slice(&words[8..]);
-}
-
-fn words_of(whole: &user_fpregs_struct) -> [u32; SAVED] {
-    let pair = |low: u16, high: u16| u32::from(low) | u32::from(high) << 16;
-    let mut words = [0; SAVED];
-    words[..8].copy_from_slice(&[
-        pair(whole.cwd, whole.swd),
-        pair(whole.ftw, whole.fop),
-        whole.rip as u32,
-        (whole.rip >> 32) as u32,
-        whole.rdp as u32,
-        (whole.rdp >> 32) as u32,
-        whole.mxcsr,
-        whole.mxcr_mask,
-    ]);
-    words[8..].copy_from_slice(&whole.st_space[..SAVED - 8]);
-    words
-}
-
-fn put_x87(image: &mut user_fpregs_struct, x87: &X87) {
-    let tags = (0..8).fold(0, |tags, i| tags | if x87.full >> i & 1 == 0 { 3 << (2 * i) } else { 0 });
-    let mut words = [0; SAVED];
-    words[..7].copy_from_slice(&[
-        x87.control.into(),
-        x87.status.into(),
-        tags,
-        x87.instruction,
-        u32::from(x87.opcode) << 16,
-        x87.operand,
-        0,
-    ]);
-    let bytes: Vec<u8> = x87.st.concat();
-    for (word, bytes) in words[7..].iter_mut().zip(bytes.chunks_exact(4)) {
-        *word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    }
-    image_of(&words, image);
-}
-
-fn x87(image: &user_fpregs_struct) -> X87 {
-    let words = words_of(image);
-    let bytes: Vec<u8> = words[7..].iter().flat_map(|word| word.to_le_bytes()).collect();
-    let mut st = [[0; 10]; 8];
-    for (raw, bytes) in st.iter_mut().zip(bytes.chunks_exact(10)) {
-        raw.copy_from_slice(bytes);
-    }
-    X87 {
-        control: words[0] as u16,
-        status: words[1] as u16,
-        full: (0..8).filter(|i| words[2] >> (2 * i) & 3 != 3).fold(0, |bits, i| bits | 1 << i),
-        // The system does not show it.
-        opcode: 0,
-        instruction: words[3],
-        operand: words[5],
-        st,
-    }
 }

@@ -25,8 +25,8 @@ const AF: u32 = 0x10;
 const OF: u32 = 0x800;
 const ALL: u32 = 0x8D5;
 
-/// The mask of an instruction that was executed.
-pub fn undefined(instruction: &Instruction, case: &Case) -> Undefined {
+/// The status flags among iced's flags, as bits of EFLAGS.
+fn status(bits: u32) -> u32 {
     let table = [
         (RflagsBits::CF, CF),
         (RflagsBits::PF, 0x4),
@@ -35,8 +35,31 @@ pub fn undefined(instruction: &Instruction, case: &Case) -> Undefined {
         (RflagsBits::SF, 0x80),
         (RflagsBits::OF, OF),
     ];
-    let bits = instruction.rflags_undefined();
-    let flags = table.iter().filter(|(bit, _)| bits & bit != 0).fold(0, |mask, (_, flag)| mask | flag);
+    table.iter().filter(|(bit, _)| bits & bit != 0).fold(0, |mask, (_, flag)| mask | flag)
+}
+
+/// The status flags on which an instruction depends.
+pub fn reads(instruction: &Instruction) -> u32 {
+    match instruction.mnemonic() {
+        Mnemonic::Pushf | Mnemonic::Pushfd => ALL,
+        _ => status(instruction.rflags_read()),
+    }
+}
+
+/// The status flags that are surely others after an instruction: not those that it leaves as they were
+/// when there was nothing to shift, or nothing to repeat.
+pub fn sets(instruction: &Instruction, case: &Case) -> u32 {
+    let repeats = instruction.has_rep_prefix() || instruction.has_repne_prefix();
+    let nothing = match shift(instruction, case) {
+        Some(shift) => shift.count == 0,
+        None => repeats && case.start.regs[1] & 0xFFFF == 0,
+    };
+    if nothing { 0 } else { status(instruction.rflags_modified()) }
+}
+
+/// The mask of an instruction that was executed.
+pub fn undefined(instruction: &Instruction, case: &Case) -> Undefined {
+    let flags = status(instruction.rflags_undefined());
     let (flags, result) = counted(instruction, case).unwrap_or((flags, false));
     Undefined { flags, status: 0, result, bytes: images(instruction, case) }
 }
@@ -48,7 +71,7 @@ fn images(instruction: &Instruction, case: &Case) -> Vec<(usize, usize)> {
     if instruction.mnemonic() != Mnemonic::Fxsave {
         return Vec::new();
     }
-    let Some(operand) = operand(instruction, case) else { return Vec::new() };
+    let Some(operand) = operand(instruction, case, true) else { return Vec::new() };
     [(6, 18), (28, 4), (160, 352)]
         .into_iter()
         .flat_map(|(from, len)| (from..from + len).filter_map(|at| Bytes::index(operand.wrapping_add(at))))
@@ -56,12 +79,15 @@ fn images(instruction: &Instruction, case: &Case) -> Vec<(usize, usize)> {
         .collect()
 }
 
-/// The linear address of an instruction's operand in memory.
-fn operand(instruction: &Instruction, case: &Case) -> Option<u32> {
+/// The linear address of an instruction's operand in memory, or its offset in the segment.
+pub(crate) fn operand(instruction: &Instruction, case: &Case, linear: bool) -> Option<u32> {
     let n = (0..instruction.op_count()).find(|n| instruction.op_kind(*n) == OpKind::Memory)?;
     let value = |register: Register| match register {
         Register::None => Some(0),
         _ if register.is_segment_register() => {
+            if !linear {
+                return Some(0);
+            }
             let selector = case.start.selectors[register.number()];
             Some(entry(selector).map_or(0, |entry| entry.base).into())
         }
@@ -73,8 +99,17 @@ fn operand(instruction: &Instruction, case: &Case) -> Option<u32> {
     instruction.virtual_address(n, 0, |register, _, _| value(register)).map(|at| at as u32)
 }
 
-/// Shifts and rotations: the undefined flags, and whether the result is undefined.
-fn counted(instruction: &Instruction, case: &Case) -> Option<(u32, bool)> {
+/// A shift or rotation.
+struct Shift {
+    /// Bits to shift by, as the processor takes them: 0 to 31.
+    count: u32,
+    /// Bits of what is shifted.
+    width: u32,
+    rotates: bool,
+    double: bool,
+}
+
+fn shift(instruction: &Instruction, case: &Case) -> Option<Shift> {
     use Mnemonic::*;
     let mnemonic = instruction.mnemonic();
     let rotates = matches!(mnemonic, Rol | Ror | Rcl | Rcr);
@@ -91,6 +126,12 @@ fn counted(instruction: &Instruction, case: &Case) -> Option<(u32, bool)> {
         OpKind::Register => instruction.op0_register().size() as u32 * 8,
         _ => instruction.memory_size().size() as u32 * 8,
     };
+    Some(Shift { count, width, rotates, double })
+}
+
+/// Shifts and rotations: the undefined flags, and whether the result is undefined.
+fn counted(instruction: &Instruction, case: &Case) -> Option<(u32, bool)> {
+    let Shift { count, width, rotates, double } = shift(instruction, case)?;
     if double && count > width {
         return Some((ALL, true));
     }

@@ -1,6 +1,7 @@
 //! Random single instructions of every form, on the machine and on the real processor.
 //!
-//! `ORACLE_COUNT` says how many to try in all, `ORACLE_SEED` from which seed, `ORACLE_FORM` keeps to
+//! `ORACLE_COUNT` says how many to try in all (and more of each form of which fewer than a thousand can be
+//! compared, when that is enough for a thousand of each), `ORACLE_SEED` from which seed, `ORACLE_FORM` keeps to
 //! the forms whose name contains a text, `ORACLE_CASE` tries that case alone and shows it, and
 //! `ORACLE_TABLE` prints the table by form.
 
@@ -30,6 +31,11 @@ mod judged {
         /// How many the machine does not do, by what it says of them.
         stopped: BTreeMap<String, u64>,
     }
+
+    /// How many cases of each form are compared at least, where there are so many in all.
+    const EACH: u64 = 1_000;
+    /// How many more cases of a form are tried for that.
+    const MOST: u64 = 20_000;
 
     fn number(name: &str) -> Option<u64> {
         std::env::var(name).ok().and_then(|text| text.parse().ok())
@@ -108,11 +114,7 @@ mod judged {
         let mut table: BTreeMap<usize, Row> = BTreeMap::new();
         let mut failures: Vec<String> = Vec::new();
         let mut failed: BTreeMap<String, u64> = BTreeMap::new();
-        let cases = match number("ORACLE_CASE") {
-            Some(case) => case..case + 1,
-            None => 0..count,
-        };
-        for number in cases {
+        let mut ask = |number: u64| {
             let at = number as usize % asked.len();
             let form = asked[at];
             let case = judged.generator.case(form, judged.seed, number);
@@ -130,6 +132,22 @@ mod judged {
                     if *times <= 3 {
                         failures.push(format!("{:?}, case {number}: {what}\n{}", form.code, show(&case)));
                     }
+                }
+            }
+            (row.tried > 0).then_some(row.tried)
+        };
+        let turns = match number("ORACLE_CASE") {
+            Some(case) => case..case + 1,
+            None => 0..count,
+        };
+        turns.for_each(|number| _ = ask(number));
+        if count >= EACH * asked.len() as u64 {
+            // Of some forms many cases cannot be compared: those go on, unless none of theirs can.
+            for at in 0..asked.len() as u64 {
+                let mut turn = count.next_multiple_of(asked.len() as u64) + at;
+                let last = turn + MOST * asked.len() as u64;
+                while turn < last && ask(turn).is_some_and(|tried| tried < EACH) {
+                    turn += asked.len() as u64;
                 }
             }
         }
@@ -153,6 +171,14 @@ mod judged {
         }
         for (form, times) in &failed {
             println!("{form}: {times} disagree");
+        }
+        let few: Vec<String> = table
+            .iter()
+            .filter(|(_, row)| row.tried < EACH)
+            .map(|(at, row)| format!("{:?} {}", asked[*at].code, row.tried))
+            .collect();
+        if count >= EACH * asked.len() as u64 && !few.is_empty() {
+            println!("fewer than {EACH} compared: {}", few.join(", "));
         }
         println!(
             "real processor: {tried} instructions of {} forms tried, {disagree} disagree (seed {seed})",

@@ -102,6 +102,10 @@ impl Machine {
     /// Where an access leads that needs no table to be walked, and how many bytes further it does.
     fn at_hand(&self, seg: Seg, offset: u32, len: u32, access: Access) -> Option<(Pa, u32)> {
         let segment = self.cpu.seg(seg);
+        // In an expand-down segment the limit lies below, not above.
+        if segment.attributes & (attribute::CODE | attribute::DOWN) == attribute::DOWN {
+            return None;
+        }
         let at = within(segment, offset, len, access)?;
         let user = self.cpu.cpl() == 3;
         let frame = self.memory.cache.tlb.find(at, user, access == Access::Write)?;
@@ -111,8 +115,7 @@ impl Machine {
         } else {
             in_page.min((segment.limit - offset).saturating_add(1))
         };
-        let plain = segment.attributes & (attribute::CODE | attribute::DOWN) != attribute::DOWN;
-        (plain && frame < self.memory.pages()).then_some((Pa(frame << 12 | at.offset()), room))
+        (frame < self.memory.pages()).then_some((Pa(frame << 12 | at.offset()), room))
     }
 
     fn string_once(&mut self, string: &StringOp, index: Width) -> Result<(), Trap> {

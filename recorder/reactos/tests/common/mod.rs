@@ -1,6 +1,7 @@
 //! A tiny driver: what the recorder does to a kernel, as far as these tests need it.
 
 pub mod scenes;
+pub mod sweep;
 
 use contract::{Activity, Kernel, Named, ObjectId, ObjectKind, Owner, ThreadStatus, View, program, routine};
 use machine::{Machine, Reg, Stop, Until, Va};

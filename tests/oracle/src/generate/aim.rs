@@ -32,7 +32,11 @@ impl Making<'_> {
         let random = &mut *self.random;
         let near =
             |random: &mut crate::Random, at: u32| at.wrapping_sub(random.below(len + 6)).wrapping_add(2);
-        let linear = match random.below(24) {
+        let place = match self.calm && !random.once_in(12) {
+            true => random.pick(&[0, 9, 10, 10, 12, 20, 20, 20, 20, 20]),
+            false => random.below(24),
+        };
+        let linear = match place {
             0..2 => near(random, DATA + 0x1000),
             2 => near(random, DATA + DATA_SIZE),
             3 => near(random, DATA),

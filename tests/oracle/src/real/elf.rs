@@ -5,8 +5,10 @@ use crate::{CODE, CONSTANT, CONSTANT_SIZE, DATA, DATA_SIZE, SIGNALS, SIGNALS_SIZ
 /// Where the program spins until it is held.
 const SPIN: u32 = CODE + 0xFF0;
 
-/// The file's bytes. `constant` is what the constant page holds.
-pub(super) fn elf(constant: &[u8]) -> Vec<u8> {
+/// The file's bytes. `constant` is what the constant page holds; `open` makes code writable and data
+/// executable.
+pub(super) fn elf(constant: &[u8], open: bool) -> Vec<u8> {
+    let (written, executed) = if open { (2, 1) } else { (0, 0) };
     const HEADER: u32 = 0x34;
     let mut file = vec![0x7F, b'E', b'L', b'F', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let half = |file: &mut Vec<u8>, values: &[u16]| file.extend(values.iter().flat_map(|v| v.to_le_bytes()));
@@ -15,9 +17,9 @@ pub(super) fn elf(constant: &[u8]) -> Vec<u8> {
     word(&mut file, &[1, SPIN, HEADER, 0, 0]);
     half(&mut file, &[HEADER as u16, 0x20, 4, 0, 0, 0]);
     // Type, offset in the file, address twice, size in the file and in memory, rights, alignment.
-    word(&mut file, &[1, 0x1000, CODE, CODE, 0x1000, 0x1000, 5, 0x1000]);
-    word(&mut file, &[1, 0, DATA, DATA, 0, DATA_SIZE, 6, 0x1000]);
-    word(&mut file, &[1, 0x2000, CONSTANT, CONSTANT, CONSTANT_SIZE, CONSTANT_SIZE, 4, 0x1000]);
+    word(&mut file, &[1, 0x1000, CODE, CODE, 0x1000, 0x1000, 5 | written, 0x1000]);
+    word(&mut file, &[1, 0, DATA, DATA, 0, DATA_SIZE, 6 | executed, 0x1000]);
+    word(&mut file, &[1, 0x2000, CONSTANT, CONSTANT, CONSTANT_SIZE, CONSTANT_SIZE, 4 | executed, 0x1000]);
     word(&mut file, &[1, 0, SIGNALS, SIGNALS, 0, SIGNALS_SIZE, 6, 0x1000]);
     file.resize(0x2000, 0x90);
     let spin = 0x1000 + (SPIN - CODE) as usize;

@@ -85,26 +85,7 @@ fn stacks(suite: &mut Suite) {
                 set(s);
             });
         };
-        add("good", &|_| {});
-        for value in [0u16, 3, 0xFFF8, 0x100, 0x107] {
-            add(&format!("selector {value:04X}"), &|s| {
-                s.write_u32(place + 4, value.into());
-            });
-        }
-        for rpl in 0..4u16 {
-            add(&format!("RPL {rpl}"), &|s| {
-                s.write_u32(place + 4, u32::from(selector::data(inner) & !3 | rpl));
-            });
-        }
-        for access in 0..=255u8 {
-            if access & 0x60 != inner << 5 && access & 0x1F != 0x13 {
-                continue;
-            }
-            add(&format!("access {access:02X}"), &|s| {
-                s.set_descriptor(TARGET, descriptor(0, 0xF_FFFF, access, 0xC));
-                s.write_u32(place + 4, u32::from(TARGET | u16::from(inner)));
-            });
-        }
+        super::stacks::selectors(inner, TARGET, &mut add);
         for room in [0u32, 4, 8, 20, 23, 24, 28] {
             add(&format!("{room} bytes above an expand-down limit"), &|s| {
                 let rights = 0x97 | inner << 5;

@@ -2,7 +2,7 @@
 //! DR7 and the frame say of them.
 
 use super::Suite;
-use crate::bochs::scene::{HANDLERS, OWN_HANDLER, USER_DATA, code_at, gate, selector};
+use crate::bochs::scene::{HANDLERS, OWN_HANDLER, Scene, USER_DATA, code_at, gate, selector};
 use machine::Reg;
 use machine::image::asm::*;
 
@@ -193,6 +193,16 @@ fn steps(suite: &mut Suite) {
             s.push(&[selector::data(3).into(), 0x5_8000, 0x302, selector::code(3).into(), code_at(3) + 0x40]);
             s.write(code_at(3) + 0x40, &[0x90, 0x90, 0x0F, 0x01, 0xC1]).bytes(&[0xCF]);
         });
+        let watched_stack = |s: &mut Scene, dr: u32, ring: u8| {
+            s.m.cpu.dr[0] = USER_DATA;
+            s.m.cpu.dr[7] = dr;
+            s.write_u32(USER_DATA, selector::data(ring).into());
+            s.code(|a| {
+                a.mov(ss, word_ptr(USER_DATA))?;
+                a.nop()?;
+                a.nop()
+            });
+        };
         for dr in [0x401u32 | 1 << 16, 0x401 | 3 << 16] {
             suite.add(ring, format!("TF and a data breakpoint, DR7 {dr:X}"), |s| {
                 s.m.cpu.eflags |= TF;
@@ -201,25 +211,11 @@ fn steps(suite: &mut Suite) {
                 s.code(|a| a.mov(dword_ptr(USER_DATA), eax));
             });
             suite.add(ring, format!("MOV SS from watched memory, DR7 {dr:X}"), |s| {
-                s.m.cpu.dr[0] = USER_DATA;
-                s.m.cpu.dr[7] = dr;
-                s.write_u32(USER_DATA, selector::data(ring).into());
-                s.code(|a| {
-                    a.mov(ss, word_ptr(USER_DATA))?;
-                    a.nop()?;
-                    a.nop()
-                });
+                watched_stack(s, dr, ring);
             });
             suite.add(ring, format!("TF, MOV SS from watched memory, DR7 {dr:X}"), |s| {
                 s.m.cpu.eflags |= TF;
-                s.m.cpu.dr[0] = USER_DATA;
-                s.m.cpu.dr[7] = dr;
-                s.write_u32(USER_DATA, selector::data(ring).into());
-                s.code(|a| {
-                    a.mov(ss, word_ptr(USER_DATA))?;
-                    a.nop()?;
-                    a.nop()
-                });
+                watched_stack(s, dr, ring);
             });
             suite.add(ring, format!("MOV SS from watched memory, then INT n, DR7 {dr:X}"), |s| {
                 s.m.cpu.dr[0] = USER_DATA;

@@ -13,6 +13,7 @@ mod paging;
 mod priority;
 mod returns;
 mod shadow;
+mod stacks;
 mod transfers;
 
 use super::judge::Test;
