@@ -110,7 +110,7 @@ mod tests {
     fn left(kernel: &str, lines: &str) -> Vec<(String, u32)> {
         let text = format!("# A case.\nprocess app\nthread main in=app\nthread worker in=app\n{lines}");
         let case = Case::parse("x", "x", &text).unwrap();
-        crate::drive(&case, kernels::by_name(kernel).unwrap()).unwrap().left_behind
+        crate::drive(&case, kernels::by_name(kernel).unwrap()).unwrap().left_behind()
     }
 
     #[test]

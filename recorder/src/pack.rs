@@ -13,7 +13,7 @@ use miniz_oxide::{DataFormat, MZFlush, StreamResult};
 
 /// How hard it is tried: little, for recording must cost little; and as hard as it goes for what is
 /// packed once.
-const LEVEL: i32 = 4;
+const LEVEL: i32 = 1;
 const HARDEST: i32 = 9;
 /// Deflate packs at most so many bytes into one.
 const RATIO_MAX: usize = 1032;
@@ -54,6 +54,7 @@ impl Packer {
 }
 
 /// Unpacks pieces, in the order in which they were packed.
+#[derive(Clone)]
 pub(crate) struct Unpacker(Box<InflateState>);
 
 impl Unpacker {

@@ -6,6 +6,9 @@
 //! - the bytes of a recording for each of its events, the median over the corpus, booting included;
 //! - a seek to an event, and into it, in a recording of 100,000 events;
 //! - explaining the first difference of each case that differs.
+//!
+//! `cargo bench -p replayer -- drive` only runs the corpus once without recording, `-- record` recording,
+//! `-- write` writing what is recorded as well, for whoever times or profiles the whole process.
 
 use contract::Kernel;
 use recorder::{Archive, Case, Player, Writer, kernels};
@@ -31,25 +34,35 @@ fn main() {
         .iter()
         .flat_map(|case| names(case).map(|name| (case, kernels::by_name(&name).expect("a kernel"))))
         .collect();
-    cost(&pairs);
-    if std::env::var_os("ONLY").is_some() {
-        for _ in 0..60 {
-            pairs.iter().for_each(|(c, k)| drop(recorder::record(c, *k)));
-        }
+    // Cargo adds `--bench`.
+    if let Some(name) = std::env::args().skip(1).find(|argument| !argument.starts_with('-')) {
+        let works = [("drive", drive as Work), ("record", record), ("write", write)];
+        let (_, work) = works.into_iter().find(|(known, _)| *known == name).expect("drive, record or write");
+        pairs.iter().for_each(|(case, kernel)| work(case, *kernel));
         return;
     }
+    cost(&pairs);
     size(&pairs);
     seek(&pairs);
     explain(&cases);
 }
 
+type Work = fn(&Case, &'static dyn Kernel);
+
+fn drive(case: &Case, kernel: &'static dyn Kernel) {
+    recorder::drive(case, kernel).expect("it runs");
+}
+
+fn record(case: &Case, kernel: &'static dyn Kernel) {
+    recorder::record(case, kernel).expect("it runs");
+}
+
+fn write(case: &Case, kernel: &'static dyn Kernel) {
+    recorder::record_into(case, kernel, false, Vec::new()).expect("it runs");
+}
+
 fn cost(pairs: &[Pair]) {
-    let drive = |case: &Case, kernel| drop(recorder::drive(case, kernel).expect("it runs"));
-    let record = |case: &Case, kernel| drop(recorder::record(case, kernel).expect("it runs"));
-    let write =
-        |case: &Case, kernel| drop(recorder::record_into(case, kernel, false, Vec::new()).expect("it runs"));
-    type Work<'a> = &'a dyn Fn(&Case, &'static dyn Kernel);
-    let works: [Work; 3] = [&drive, &record, &write];
+    let works: [Work; 3] = [drive, record, write];
     // One after the other in each round, so that whatever else the machine does disturbs all alike.
     let mut best = [Duration::MAX; 3];
     for _ in 0..ROUNDS {

@@ -61,6 +61,7 @@ pub fn outcomes(
     right: &'static dyn Kernel,
 ) -> Result<Comparison, RecordError> {
     let (ours, theirs) = (recorder::drive(case, left)?, recorder::drive(case, right)?);
+    let left_behind = (ours.left_behind(), theirs.left_behind());
     let side = |(outcome, view): (Outcome, View)| Side { outcome, view };
     let both = case.lines.iter().zip(ours.events.into_iter().zip(theirs.events));
     let compared = both.map(|(line, (ours, theirs))| ComparedEvent {
@@ -75,7 +76,7 @@ pub fn outcomes(
         title: case.title.clone(),
         reason: case.differs.clone(),
         events: compared.collect(),
-        left_behind: (ours.left_behind, theirs.left_behind),
+        left_behind,
     })
 }
 

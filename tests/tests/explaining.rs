@@ -102,6 +102,13 @@ fn show_stands_anywhere_and_finds_anything_by_name() {
         );
         has(&show(&["--memory", "00401000,8"]), 0, &["memory at 00401000\n  00401000  EBE58955 5DEC89FE"]);
         has(&show(&["--code", "00401000,3"]), 0, &["entry", "push ebp", "mov ebp, esp", "park"]);
+        has(&show(&["--code", "NtClose,0x2"]), 0, &["NtClose"]);
+        has(
+            &show(&["--memory", "0x00401000,0x8"]),
+            0,
+            &["memory at 00401000\n  00401000  EBE58955 5DEC89FE"],
+        );
+        has(&show(&["--at", "6+0"]), 0, &["fields that the event changed\n  nothing\n", "\n  thread 000"]);
     }
 }
 
@@ -144,6 +151,23 @@ fn what_there_is_none_of_is_told_with_the_nearest_name() {
     show(&["--at", "seven"], "EVENT or EVENT+INSTRUCTIONS");
     show(&["--memory", "00000000,16"], "00000000 is not mapped");
     show(&["--memory", "00401000,0"], "at most 65536 bytes");
+    show(&["--memory", "00401000"], "81003A38,64");
+    show(&["--code", "KiSwapContex,5"], "nt has no code named KiSwapContex; did you mean KiSwapContext?");
+    show(&["--code", "KiSwapContext,70000"], "at most 65536 instructions");
+    show(&["--code", "00000000,5"], "00000000 is not mapped");
+    show(&["--struct", "FFFFF000.ETHREAD"], "FFFFF000 is not mapped in its address space");
+    show(&["--struct", "401000.KAPC"], "the address is written 00401000.KAPC");
     refused(&["who", CASE, "--kernel", "nt", "worker.ETHREAD.ExitStaus"], "did you mean ExitStatus?");
     refused(&["trace", CASE, "--kernel", "nt", "--event", "8"], "there is no event 8");
+}
+
+#[test]
+fn a_long_story_is_told_without_its_middle() {
+    let ran = run(&["explain", "corpus/suspend/count_wraps.case"]);
+    has(
+        &ran,
+        1,
+        &[" lines are left out: `tandem trace --event 5` tells", "NtSuspendThread(", "2 later events differ"],
+    );
+    assert!(ran.out.lines().count() < 400, "{} lines", ran.out.lines().count());
 }

@@ -59,6 +59,33 @@ const PICTURES: &[Picture] = &[
         at: "KiUserApcDispatcher",
         thread: "main",
     },
+    // nt52.md 4.6: as KiInitializeContextThread leaves it, before the thread is ready.
+    Picture {
+        name: "nt_4_6_first_kernel_stack",
+        case: FIRST_INSTRUCTION,
+        kernel: "nt",
+        event: 2,
+        at: "KeReadyThread",
+        thread: "main",
+    },
+    // nt52.md 5.6, 5.7: what lies on the user stack at the first user instruction.
+    Picture {
+        name: "nt_5_6_first_user_stack",
+        case: FIRST_INSTRUCTION,
+        kernel: "nt",
+        event: 2,
+        at: "KiUserApcDispatcher",
+        thread: "main",
+    },
+    // nt52.md 5.6, 6.3: a user APC of a thread that waited, and the frame of the system call below it.
+    Picture {
+        name: "nt_5_6_user_apc",
+        case: "corpus/apc/alertable_sleep_runs_the_apc.case",
+        kernel: "nt",
+        event: 4,
+        at: "KiUserApcDispatcher",
+        thread: "main",
+    },
 ];
 
 /// How many instructions of the event are done when the picture is taken.

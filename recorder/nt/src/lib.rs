@@ -167,7 +167,7 @@ impl Kernel for Nt {
     }
 
     fn frames(&self, m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static str)> {
-        view::frames(m, thread)
+        view::frames(self, m, thread)
     }
 
     fn heap(&self, m: &Machine) -> contract::Heap {

@@ -133,6 +133,11 @@ routines! {
         DriverSetKernelDebugger(2)[0] => driver::thread::driver_set_kernel_debugger,
         KeRundownThread(0)[0] => ps::exit::ke_rundown_thread,
         KeSetProcess(2)[0] => ke::sync::ke_set_process,
+        KeEnterGuardedRegion(0)[0] => ke::region::ke_enter_guarded_region,
+        KeLeaveGuardedRegion(0)[0] => ke::region::ke_leave_guarded_region,
+        DriverEnterGuardedRegion(0)[0] => driver::driver_enter_guarded_region,
+        DriverLeaveGuardedRegion(0)[0] => driver::driver_leave_guarded_region,
+        NtCreateProcess(8)[1] => ps::process::nt_create_process,
     }
 }
 
@@ -170,7 +175,7 @@ impl Ke {
 /// Services in table 0 as the sheet counts them; those of the test driver stand behind.
 pub(crate) const DOCUMENTED: u32 = 0x128;
 /// Services in table 0.
-pub(crate) const LIMIT: u32 = DOCUMENTED + 14;
+pub(crate) const LIMIT: u32 = DOCUMENTED + 16;
 
 /// The system services: name, number (nt52.md 1.7), routine. The sheet leaves the numbers of
 /// NtCreateMutant, NtCreateSemaphore, NtOpenSection, NtReadVirtualMemory, NtReleaseMutant, NtReleaseSemaphore, NtResetEvent
@@ -184,6 +189,7 @@ pub(crate) const SERVICES: &[(&str, u32, Ke)] = &[
     ("NtCreateDebugObject", 0x023, Ke::NtCreateDebugObject),
     ("NtCreateEvent", 0x025, Ke::NtCreateEvent),
     ("NtCreateMutant", 0x02E, Ke::NtCreateMutant),
+    ("NtCreateProcess", 0x031, Ke::NtCreateProcess),
     ("NtCreateProcessEx", 0x032, Ke::NtCreateProcessEx),
     ("NtCreateSemaphore", 0x036, Ke::NtCreateSemaphore),
     ("NtCreateThread", 0x037, Ke::NtCreateThread),
@@ -237,4 +243,6 @@ pub(crate) const SERVICES: &[(&str, u32, Ke)] = &[
     ("DriverLeaveAndReadEvent", DOCUMENTED + 11, Ke::DriverLeaveAndReadEvent),
     ("DriverSetPrivilege", DOCUMENTED + 12, Ke::DriverSetPrivilege),
     ("DriverSetKernelDebugger", DOCUMENTED + 13, Ke::DriverSetKernelDebugger),
+    ("DriverEnterGuardedRegion", DOCUMENTED + 14, Ke::DriverEnterGuardedRegion),
+    ("DriverLeaveGuardedRegion", DOCUMENTED + 15, Ke::DriverLeaveGuardedRegion),
 ];

@@ -250,3 +250,53 @@ fn a_process_that_suspends_itself_stops_at_the_caller() {
         s.d.has("process app exit status 00000003");
     });
 }
+
+#[test]
+fn a_guarded_region_holds_every_kernel_apc_back() {
+    each_period(|mut s| {
+        let ran = |s: &driver::Scene| s.d.trace.contains(&"DriverKernelRoutine");
+        assert_eq!(s.d.simple(s.worker, "DriverEnterGuardedRegion", &[]), OK);
+        for kind in [0, 1] {
+            s.d.trace.clear();
+            assert_eq!(s.d.simple(s.main, "DriverQueueApc", &[s.worker_handle, kind]), OK);
+            s.d.settle();
+            assert!(!ran(&s), "kind {kind}");
+        }
+        // A wait is not interrupted either.
+        assert_eq!(sleep(&mut s, 0, FOREVER), None);
+        assert_eq!(s.d.simple(s.main, "DriverQueueApc", &[s.worker_handle, 0]), OK);
+        assert!(!ran(&s));
+    });
+    each_period(|mut s| {
+        assert_eq!(s.d.simple(s.worker, "DriverEnterGuardedRegion", &[]), OK);
+        assert_eq!(s.d.simple(s.worker, "DriverEnterCriticalRegion", &[]), OK);
+        for kind in [0, 1] {
+            assert_eq!(s.d.simple(s.main, "DriverQueueApc", &[s.worker_handle, kind]), OK);
+        }
+        s.d.trace.clear();
+        assert_eq!(s.d.simple(s.worker, "DriverLeaveCriticalRegion", &[]), OK);
+        assert_eq!(s.d.count("pool Drvr"), 2, "leaving the inner region is not enough");
+        assert_eq!(s.d.simple(s.worker, "DriverEnterCriticalRegion", &[]), OK);
+        assert_eq!(s.d.simple(s.worker, "DriverLeaveGuardedRegion", &[]), OK);
+        assert_eq!(s.d.count("pool Drvr"), 1, "the special one has run, the normal one waits");
+        assert_eq!(s.d.simple(s.worker, "DriverLeaveCriticalRegion", &[]), OK);
+        assert_eq!(s.d.count("pool Drvr"), 0);
+    });
+}
+
+#[test]
+fn a_thread_in_a_guarded_region_ends_when_it_leaves_it_and_may_not_end_itself() {
+    each_period(|mut s| {
+        assert_eq!(s.d.simple(s.worker, "DriverEnterGuardedRegion", &[]), OK);
+        assert_eq!(s.d.simple(s.main, "NtTerminateThread", &[s.worker_handle, 5]), OK);
+        assert_eq!(s.d.state("worker"), "running");
+        assert_eq!(s.d.simple(s.worker, "DriverLeaveGuardedRegion", &[]), None);
+        s.d.has("thread worker exit status 00000005");
+    });
+    each_period(|mut s| {
+        assert_eq!(s.d.simple(s.worker, "DriverEnterGuardedRegion", &[]), OK);
+        assert_eq!(s.d.simple(s.worker, "NtTerminateThread", &[THREAD, 5]), None);
+        let stop = "00000020 KERNEL_APC_PENDING_DURING_EXIT (00000000, FFFF0000, 00000000, 00000001)";
+        s.d.has(&format!("system bugcheck {stop}"));
+    });
+}

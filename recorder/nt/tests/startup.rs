@@ -172,3 +172,59 @@ fn a_number_without_a_service_is_refused() {
         assert_eq!(d.m.cpu.esp(), back);
     }
 }
+
+#[test]
+fn create_process_takes_its_flags_from_its_other_arguments() {
+    let mut d = Driver::boot(0);
+    let init = d.init();
+    let section = d.nt.scene(&d.m).section;
+    let debug = d.call(
+        init,
+        "NtCreateDebugObject",
+        &[Arg::Words(&[0]), Arg::Value(0x1F_000F), Arg::Value(0), Arg::Value(0)],
+    );
+    let debug = debug.1[0][0];
+    let create = |d: &mut Driver, inherit, section, debug| {
+        let args = [
+            Arg::Words(&[0]),
+            Arg::Value(0x1F_0FFF),
+            Arg::Value(0),
+            Arg::Value(u32::MAX),
+            Arg::Value(inherit),
+            Arg::Value(section),
+            Arg::Value(debug),
+            Arg::Value(0),
+        ];
+        let (status, out) = d.call(init, "NtCreateProcess", &args);
+        assert_eq!(status, OK);
+        out[0][0]
+    };
+    let query = |d: &mut Driver, process, class| {
+        let args = [Arg::Value(process), Arg::Value(class), Arg::Words(&[9]), Arg::Value(4), Arg::Value(0)];
+        d.call(init, "NtQueryInformationProcess", &args).1[0][0]
+    };
+    let plain = create(&mut d, 0, section, 0);
+    assert_eq!((query(&mut d, plain, 7), query(&mut d, plain, 0x1F)), (0, 1), "no debugger");
+    let debugged = create(&mut d, 0, section | 1, debug);
+    assert_eq!((query(&mut d, debugged, 7), query(&mut d, debugged, 0x1F)), (u32::MAX, 1));
+    // ProcessDebugFlags reads as the opposite of NO_DEBUG_INHERIT.
+    let alone = create(&mut d, 0, section, debug | 1);
+    assert_eq!((query(&mut d, alone, 7), query(&mut d, alone, 0x1F)), (u32::MAX, 0));
+    // An inheritable handle shows in the child when InheritObjectTable says so.
+    for inherit in [0, 1] {
+        let args = [
+            Arg::Value(u32::MAX),
+            Arg::Value(section),
+            Arg::Value(u32::MAX),
+            Arg::Words(&[0]),
+            Arg::Value(0),
+            Arg::Value(2),
+            Arg::Value(2),
+        ];
+        let copy = d.call(init, "NtDuplicateObject", &args).1[0][0];
+        let child = create(&mut d, inherit, section, 0);
+        let (id, _) = d.nt.object(&d.m, contract::Owner::Init, child).unwrap();
+        let there = d.nt.object(&d.m, contract::Owner::Process(id), copy).is_some();
+        assert_eq!(there, inherit != 0);
+    }
+}

@@ -45,6 +45,9 @@ impl Run {
         let Some((thread, _)) = self.objects.get(actor).copied() else {
             return Ok(Err(unavailable("never created")));
         };
+        if self.passed_over.contains(&thread) {
+            return Ok(Err(unavailable("not scheduled")));
+        }
         let mut met = false;
         for _ in 0..ROTATIONS {
             let statuses = self.kernel.threads(&self.motor.m);

@@ -104,17 +104,25 @@ pub fn drive(case: &Case, kernel: &'static dyn Kernel) -> Result<Driven, RecordE
     while let Some((_, outcome)) = run.next_line()? {
         events.push((outcome, run.view()));
     }
-    let left_behind = crate::left_behind(kernel, &run.boot.machine, &run.motor.m, &run.motor.named);
-    Ok(Driven { events, left_behind })
+    Ok(Driven { events, kernel, boot: run.boot.machine, end: run.motor.m, named: run.motor.named })
 }
 
 /// What could be told apart of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Driven {
     /// Each event's outcome, and the view after it.
     pub events: Vec<(Outcome, View)>,
-    /// What was left behind at the end ([`crate::left_behind`]).
-    pub left_behind: Vec<(String, u32)>,
+    kernel: &'static dyn Kernel,
+    boot: Machine,
+    end: Machine,
+    named: Vec<Named>,
+}
+
+impl Driven {
+    /// What was left behind at the end ([`crate::left_behind`]): looked for when asked.
+    pub fn left_behind(&self) -> Vec<(String, u32)> {
+        crate::left_behind(self.kernel, &self.boot, &self.end, &self.named)
+    }
 }
 
 /// Runs a case on a kernel and writes its recording as it goes: whoever is killed meanwhile leaves the

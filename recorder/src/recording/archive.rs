@@ -1,7 +1,7 @@
 //! A recording's file, opened to find any of its events without reading the others.
 //!
 //! Opening reads the fronts of the chunks. An event is reached from the last full copy before it, over
-//! at most sixty-three events; the last event that was reached is kept, so that going on costs one.
+//! at most thirty-one events; the last event that was reached is kept, so that going on costs one.
 
 use super::chunk::{self, END, EVENT, FRAME, FULL, HEAD, damaged};
 use super::file::{FULL_EVERY, ReadError, Torn, check_start};
@@ -23,9 +23,11 @@ pub struct Archive {
     /// What was run on what, with the routines that were mentioned as far as it was read.
     header: Header,
     boot: EventRecord,
+    /// Ready for the first event's chunk.
+    start: Unpacker,
     /// Where each event's chunk lies.
     events: Vec<u64>,
-    /// Where the full copies lie: one for every sixty-four events.
+    /// Where the full copies lie: one for every thirty-two events.
     copies: Vec<u64>,
     /// Where the end lies, if the file has one.
     end: Option<u64>,
@@ -98,6 +100,7 @@ impl Archive {
             },
             // Replaced below; an archive is not given away before.
             boot: EventRecord::nothing(),
+            start: Unpacker::new(),
             events: Vec::new(),
             copies: Vec::new(),
             end: None,
@@ -106,8 +109,10 @@ impl Archive {
             booted: 0,
             last: None,
         };
+        let mut start = Unpacker::new();
         let WireHeader { kernel, case, digest, text, detail, events: of } =
-            archive.chunk(head.0, HEAD, &mut Unpacker::new())?;
+            archive.chunk(head.0, HEAD, &mut start)?;
+        archive.start = start;
         archive.header = Header { kernel, case, digest, text, detail, routines: Vec::new() };
         let wire: WireEvent = archive.chunk(boot.0, EVENT, &mut Unpacker::new())?;
         archive.boot = wire.read(&mut archive.header.routines, None).map_err(|what| damaged(boot.0, what))?;
@@ -219,7 +224,7 @@ impl Archive {
     fn place(&mut self, event: usize) -> Result<Option<Place>, ReadError> {
         if event == 0 {
             let machine = self.boot.machine.clone();
-            return Ok(Some(Place { event, machine, routines: self.booted, unpacker: Unpacker::new() }));
+            return Ok(Some(Place { event, machine, routines: self.booted, unpacker: self.start.clone() }));
         }
         let at = event.is_multiple_of(FULL_EVERY).then(|| self.copies.get(event / FULL_EVERY - 1).copied());
         let Some(at) = at.flatten() else { return Ok(None) };

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// The first eight bytes of a recording's file.
 pub const MAGIC: [u8; 8] = *b"TANDEMRC";
 /// The version of the format that is written and read.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// A recording that was read.
 #[derive(Clone, Debug)]
@@ -78,14 +78,15 @@ pub enum ReadError {
 /// Bytes that a recording's file has at most to be read as a whole; [`super::Archive`] opens longer ones.
 const FILE_MAX: u64 = 256 << 20;
 /// After how many events a full copy of the machine stands in the file: what a seek may cost.
-pub(super) const FULL_EVERY: usize = 64;
+pub(super) const FULL_EVERY: usize = 32;
 
 impl Recording {
     /// The recording as bytes: the same for the same run, whenever and wherever it took place.
     ///
     /// `TANDEMRC`, the version, then chunks, each packed: a header, booting, each event as what changed
-    /// since the one before, every sixty-four events what changed since booting, and an end. Numbers are
-    /// little-endian.
+    /// since the one before, every thirty-two events what changed since booting, and an end. They are one
+    /// stream to the packer, but for booting, which is packed by itself, and for what changed since booting,
+    /// which begins another. Numbers are little-endian.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.write_to(Vec::new()).expect("memory takes every byte")
     }
@@ -129,15 +130,16 @@ impl Recording {
         let mut file = Chunks::open(bytes)?;
         let torn_header = |at| ReadError::TornHeader { at };
         let (at, front, content) = file.next(HEAD)?.map_err(torn_header)?;
+        let mut unpacker = Unpacker::new();
         let WireHeader { kernel, case, digest, text, detail, events: of } =
-            front.value(at, content, &mut Unpacker::new())?;
+            front.value(at, content, &mut unpacker)?;
         let mut header = Header { kernel, case, digest, text, detail, routines: Vec::new() };
         let (at, front, content) = file.next(EVENT)?.map_err(torn_header)?;
         let wire: WireEvent = front.value(at, content, &mut Unpacker::new())?;
         let mut changed = wire.changed();
         let boot = wire.read(&mut header.routines, None).map_err(|what| damaged(at, what))?;
         let mut recording = Recording { header, boot, events: Vec::new() };
-        let torn = file.events(&mut recording, of as usize, &mut changed)?;
+        let torn = file.events(&mut recording, of as usize, &mut changed, unpacker)?;
         Ok(Loaded { recording, torn })
     }
 }
@@ -212,9 +214,9 @@ impl<'b> Chunks<'b> {
         recording: &mut Recording,
         of: usize,
         changed: &mut usize,
+        mut unpacker: Unpacker,
     ) -> Result<Option<Torn>, ReadError> {
         let mut copied = 0;
-        let mut unpacker = Unpacker::new();
         loop {
             let events = recording.events.len();
             let expected = if events / FULL_EVERY > copied {
@@ -231,7 +233,7 @@ impl<'b> Chunks<'b> {
             let machine = &recording.events.last().unwrap_or(&recording.boot).machine;
             match expected {
                 END => {
-                    let end: WireEnd = front.value(at, content, &mut Unpacker::new())?;
+                    let end: WireEnd = front.value(at, content, &mut unpacker)?;
                     recording.header.routines.extend(end.routines);
                     if self.at != self.bytes.len() {
                         return Err(damaged(self.at as u64, "bytes stand behind the end"));

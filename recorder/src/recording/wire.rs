@@ -80,7 +80,18 @@ struct WireTrace {
 
 impl WireTrace {
     fn new(trace: &[TraceStep]) -> WireTrace {
-        let mut wire = WireTrace::default();
+        let steps = trace.len();
+        let mut wire = WireTrace {
+            at: Vec::with_capacity(steps),
+            depth: Vec::with_capacity(steps),
+            thread: Vec::with_capacity(steps),
+            routine: Vec::with_capacity(steps),
+            stage: Vec::with_capacity(steps),
+            arity: Bytes(Vec::with_capacity(steps)),
+            args: Vec::with_capacity(4 * steps),
+            went: Bytes(Vec::with_capacity(steps)),
+            value: Vec::with_capacity(steps),
+        };
         let mut last = 0;
         for step in trace {
             wire.at.push(step.at.wrapping_sub(last));
@@ -243,14 +254,20 @@ fn runs(new: &Page, old: &Page, gap: usize) -> Vec<(u16, Bytes)> {
     let mut runs: Vec<(usize, usize)> = Vec::new();
     // Most of a page that changed is as it was.
     const BLOCK: usize = 64;
+    const WORD: usize = 8;
     for block in (0..PAGE as usize).step_by(BLOCK) {
         if new[block..block + BLOCK] == old[block..block + BLOCK] {
             continue;
         }
-        for at in (block..block + BLOCK).filter(|at| new[*at] != old[*at]) {
-            match runs.last_mut() {
-                Some((_, end)) if at - *end <= gap => *end = at + 1,
-                _ => runs.push((at, at + 1)),
+        for word in (block..block + BLOCK).step_by(WORD) {
+            if new[word..word + WORD] == old[word..word + WORD] {
+                continue;
+            }
+            for at in (word..word + WORD).filter(|at| new[*at] != old[*at]) {
+                match runs.last_mut() {
+                    Some((_, end)) if at - *end <= gap => *end = at + 1,
+                    _ => runs.push((at, at + 1)),
+                }
             }
         }
     }

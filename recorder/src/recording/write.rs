@@ -60,7 +60,6 @@ impl<W: Write> Writer<W> {
         let known = mentioned(0, boot).min(routines.len());
         out.write_all(chunk_of_boot)?;
         out.flush()?;
-        packer.restart();
         let memory = &boot.machine.memory;
         Ok(Writer { out, boot: memory.clone(), older: memory.clone(), events: 0, known, packer })
     }
@@ -92,7 +91,6 @@ impl<W: Write> Writer<W> {
     /// What the output fails with.
     pub fn finish(mut self, routines: &[String]) -> io::Result<W> {
         let rest = routines.get(self.known..).unwrap_or_default().to_vec();
-        self.packer.restart();
         self.out.write_all(&chunk(END, &WireEnd { routines: rest }, &mut self.packer))?;
         self.out.flush()?;
         Ok(self.out)

@@ -197,6 +197,7 @@ pub(super) static VERBS: &[Verb] = &[
             arg("esp", Kind::Address, Is("0"), "its stack pointer, in the stack's highest page"),
             arg("suspended", Kind::Bool, Is("no"), "whether it is created suspended"),
             arg("handle-at", Kind::Address, Absent, "pointer for its handle"),
+            arg("attributes-at", Kind::Address, Absent, "pointer to its OBJECT_ATTRIBUTES"),
             arg("client-id-at", Kind::Address, Absent, "pointer for its ids"),
             arg("context-at", Kind::Address, Absent, "pointer to its CONTEXT"),
             arg("initial-teb-at", Kind::Address, Absent, "pointer to its INITIAL_TEB"),
@@ -204,7 +205,7 @@ pub(super) static VERBS: &[Verb] = &[
         &[
             Or("handle-at", &OutHandle),
             Arg("access"),
-            ObjectAttributes,
+            Or("attributes-at", &ObjectAttributes),
             Arg("process"),
             Or("client-id-at", &Scratch(8)),
             Or("context-at", &ThreadContext),

@@ -155,6 +155,13 @@ pub(super) static VERBS: &[Verb] = &[
         &[],
     ),
     driver(
+        "driver enter-guarded-region",
+        "A driver calls KeEnterGuardedRegion in a thread's context.",
+        &[IN_THREAD],
+        "DriverEnterGuardedRegion",
+        &[],
+    ),
+    driver(
         "driver insert-apc",
         "A driver queues an APC with the arguments D, E and F, which sets an event and stores the arguments \
          that it gets when it runs.",
@@ -181,6 +188,13 @@ pub(super) static VERBS: &[Verb] = &[
         "A driver calls KeLeaveCriticalRegion in a thread's context.",
         &[IN_THREAD],
         "DriverLeaveCriticalRegion",
+        &[],
+    ),
+    driver(
+        "driver leave-guarded-region",
+        "A driver calls KeLeaveGuardedRegion in a thread's context.",
+        &[IN_THREAD],
+        "DriverLeaveGuardedRegion",
         &[],
     ),
     driver(

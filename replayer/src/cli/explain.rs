@@ -10,6 +10,9 @@ use std::path::Path;
 
 /// At most this many fields are shown of each side.
 const FIELDS: usize = 60;
+/// Rows of calls that are shown at most: the first ones, and the last ones, where the sides part.
+const FIRST_CALLS: usize = 60;
+const LAST_CALLS: usize = 180;
 /// Later events that are told; the rest is counted.
 const LATER: usize = 12;
 
@@ -62,7 +65,8 @@ fn told(name: &str, compared: &Compared, parting: &Parting) -> anyhow::Result<St
     };
     let (ours, theirs) = (side(left)?, side(right)?);
     text.push_str("\ncalls\n");
-    text.push_str(&side_by_side((&ours.kernel, &theirs.kernel), &ours.rows, &theirs.rows));
+    let calls = side_by_side((&ours.kernel, &theirs.kernel), &ours.rows, &theirs.rows);
+    text.push_str(&shortened(&calls, parting.event));
     text.push_str("\nfields that changed\n");
     for story in [&ours, &theirs] {
         text.push_str(&changed(&story.kernel, &story.fields));
@@ -78,6 +82,18 @@ fn told(name: &str, compared: &Compared, parting: &Parting) -> anyhow::Result<St
     }
     text.push('\n');
     Ok(text)
+}
+
+/// Calls without their middle, where there are too many to be looked at.
+fn shortened(calls: &str, event: usize) -> String {
+    let lines: Vec<&str> = calls.lines().collect();
+    let Some(out @ 1..) = lines.len().checked_sub(FIRST_CALLS + LAST_CALLS) else { return calls.to_owned() };
+    let (first, last) = (&lines[..FIRST_CALLS], &lines[FIRST_CALLS + out..]);
+    format!(
+        "{}\n  … {out} lines are left out: `tandem trace --event {event}` tells the calls of one kernel\n{}\n",
+        first.join("\n"),
+        last.join("\n")
+    )
 }
 
 /// Facts with both sides' values, one under the other.

@@ -208,9 +208,9 @@ struct ShowOptions {
     /// Only this memory, in the address space that is current: 81003A38,64
     #[arg(long, value_name = "ADDRESS,LENGTH", value_parser = show::range)]
     memory: Vec<(u32, u32)>,
-    /// Only the code at an address, so many instructions: 80500600,10
-    #[arg(long, value_name = "ADDRESS,COUNT", value_parser = show::range)]
-    code: Vec<(u32, u32)>,
+    /// Only the code at a routine, a label or an address, so many instructions: KiSwapContext,10
+    #[arg(long, value_name = "PLACE,COUNT", value_parser = show::lines_of_code)]
+    code: Vec<(String, u32)>,
     /// Only the stacks of this thread, with every slot named
     #[arg(long, value_name = "THREAD")]
     stack: Vec<String>,

@@ -3,6 +3,7 @@
 use super::{FINE, ShowOptions, case, kernel, messages::Messages};
 use crate::explain::{self, FieldChange, Names, fields, stack, target};
 use anyhow::Context;
+use contract::routine::STAGES;
 use contract::{Fact, Kernel, Named, View};
 use machine::{Cpu, Machine, Reg, Seg, Va};
 use recorder::Player;
@@ -29,14 +30,40 @@ pub(super) fn place(text: &str) -> Result<Place, String> {
     }
 }
 
-/// `ADDRESS,LENGTH`: eight hexadecimal digits, and a number of bytes.
+/// `ADDRESS,LENGTH`: hexadecimal digits, and a number of bytes, of at most sixty-four kilobytes.
 pub(super) fn range(text: &str) -> Result<(u32, u32), String> {
-    let wrong =
-        || format!("ADDRESS,LENGTH: an address in hexadecimal and at most {MEMORY_MAX} bytes: 81003A38,64");
+    let wrong = || {
+        format!(
+            "ADDRESS,LENGTH: an address in hexadecimal and at most {MEMORY_MAX} bytes, in decimal or as 0x40: \
+             81003A38,64"
+        )
+    };
     let (at, length) = text.split_once(',').ok_or_else(wrong)?;
-    let at = u32::from_str_radix(at.trim_start_matches("0x"), 16).map_err(|_| wrong())?;
-    let length = length.parse().map_err(|_| wrong())?;
-    if length == 0 || length > MEMORY_MAX { Err(wrong()) } else { Ok((at, length)) }
+    Ok((address(at).ok_or_else(wrong)?, count(length).ok_or_else(wrong)?))
+}
+
+/// `PLACE,COUNT`: a routine's or label's name or an address, and how many instructions.
+pub(super) fn lines_of_code(text: &str) -> Result<(String, u32), String> {
+    let wrong = || {
+        format!(
+            "PLACE,COUNT: a name or an address in hexadecimal, and at most {MEMORY_MAX} instructions: \
+             KiSwapContext,10"
+        )
+    };
+    let (place, length) = text.split_once(',').ok_or_else(wrong)?;
+    Ok((place.to_owned(), count(length).ok_or_else(wrong)?))
+}
+
+fn address(text: &str) -> Option<u32> {
+    u32::from_str_radix(text.trim_start_matches("0x"), 16).ok()
+}
+
+fn count(text: &str) -> Option<u32> {
+    let count = match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    };
+    count.filter(|count| (1..=MEMORY_MAX).contains(count))
 }
 
 pub(super) fn run(here: &Path, options: &ShowOptions, messages: &mut Messages) -> anyhow::Result<u8> {
@@ -80,8 +107,12 @@ pub(super) fn run(here: &Path, options: &ShowOptions, messages: &mut Messages) -
     for (at, length) in &options.memory {
         asked.push_str(&memory(&names, m, Va(*at), *length)?);
     }
-    for (at, length) in &options.code {
-        asked.push_str(&listing(kernel, m, Va(*at), *length));
+    for (place, length) in &options.code {
+        let at = code_at(kernel, place)?;
+        let text = listing(kernel, m, at, *length);
+        asked.push_str(
+            &text.with_context(|| format!("{at} is not mapped in the address space that is current"))?,
+        );
     }
     for name in &options.stack {
         asked.push_str(&pictures(kernel, &names, m, name)?);
@@ -107,6 +138,12 @@ pub(super) fn run(here: &Path, options: &ShowOptions, messages: &mut Messages) -
 fn structure(names: &Names, m: &Machine, named: &[Named], wanted: &str) -> anyhow::Result<String> {
     let target = target::find(names, m, named, wanted).map_err(anyhow::Error::msg)?;
     let mut text = format!("\n{}, {} bytes at {}\n", target.label, target.size, target.at);
+    anyhow::ensure!(
+        m.peek(target.cr3, target.at, &mut [0]).is_ok(),
+        "{} is not mapped in its address space: there is no {}",
+        target.at,
+        target.label
+    );
     let width = target.fields.iter().map(|field| field.path.len()).max().unwrap_or(0);
     for field in &target.fields {
         let mut bytes = vec![0; field.size as usize];
@@ -144,21 +181,46 @@ fn memory(names: &Names, m: &Machine, at: Va, length: u32) -> anyhow::Result<Str
     Ok(text)
 }
 
-fn listing(kernel: &dyn Kernel, m: &Machine, at: Va, count: u32) -> String {
+/// Where the code of that name lies, or the address that is given.
+fn code_at(kernel: &dyn Kernel, place: &str) -> anyhow::Result<Va> {
+    let image = kernel.image();
+    let routines = image.gates.iter().flat_map(|gate| {
+        let numbered = (0u32..).zip(&gate.routines);
+        numbered.map(|(number, routine)| (gate.base.add(number * STAGES), routine.name))
+    });
+    let symbols = image.symbols.iter().map(|(at, name)| (Va(*at), *name));
+    let known: Vec<(Va, &str)> = symbols.chain(routines).collect();
+    if let Some((at, _)) = known.iter().find(|(_, name)| *name == place) {
+        return Ok(*at);
+    }
+    address(place).map(Va).with_context(|| {
+        let near = recorder::case::nearest(place, known.iter().map(|(_, name)| *name));
+        let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        format!("{} has no code named {place}{near}", kernel.name())
+    })
+}
+
+/// So many instructions; none where there is no memory.
+fn listing(kernel: &dyn Kernel, m: &Machine, at: Va, count: u32) -> Option<String> {
+    if kernel.image().routine(at).is_some() {
+        return Some(format!("\ncode\n{}", super::explain::code(&[explain::line(kernel, m, at)])));
+    }
+    let code = m.disassemble(m.cpu.cr3, at, count as usize);
+    if code.is_empty() {
+        return None;
+    }
     let mut text = format!("\ncode at {}\n", explain::symbol(kernel, at));
-    for (at, code) in m.disassemble(m.cpu.cr3, at, count as usize) {
+    for (at, code) in code {
         let line = explain::CodeLine { at, symbol: explain::symbol(kernel, at), text: code };
         text.push_str(&super::explain::code(&[line]));
     }
-    text
+    Some(text)
 }
 
 /// The code at the instruction pointer.
 fn around(kernel: &dyn Kernel, m: &Machine) -> String {
-    if kernel.image().routine(m.cpu.next()).is_some() {
-        return format!("\ncode\n{}", super::explain::code(&[explain::line(kernel, m, m.cpu.next())]));
-    }
-    listing(kernel, m, m.cpu.next(), LISTED)
+    let not_mapped = || format!("\ncode at {}\n  not mapped\n", m.cpu.next());
+    listing(kernel, m, m.cpu.next(), LISTED).unwrap_or_else(not_mapped)
 }
 
 /// A thread's stacks with every slot named.
@@ -203,7 +265,11 @@ fn facts(view: &View) -> String {
 fn changed(fields: &[FieldChange]) -> String {
     let lines: String = fields.iter().take(FIELDS).map(|field| format!("  {field}\n")).collect();
     let more = fields.len().saturating_sub(FIELDS);
-    let more = if more == 0 { String::new() } else { format!("  … and {more} more\n") };
+    let more = match more {
+        0 if lines.is_empty() => "  nothing\n".to_owned(),
+        0 => String::new(),
+        more => format!("  … and {more} more\n"),
+    };
     format!("\nfields that the event changed\n{lines}{more}")
 }
 
@@ -256,7 +322,9 @@ fn stacks(kernel: &'static dyn Kernel, m: &Machine, names: &Names) -> String {
         let name = names.object(thread.id);
         let activity = format!("{:?}", thread.activity).to_lowercase();
         let current = if thread.current { ", current" } else { "" };
-        text.push_str(&format!("  thread {name} ({activity}{current})\n"));
+        // Who has no name of its own is told by its ids, which say that it is a thread.
+        let thread_of = if name.contains(' ') { "" } else { "thread " };
+        text.push_str(&format!("  {thread_of}{name} ({activity}{current})\n"));
         text.push_str(&stack::walked(&stack::stacks(names, m, &thread)));
     }
     text

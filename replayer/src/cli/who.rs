@@ -11,11 +11,12 @@ pub(super) fn run(here: &Path, options: &WhoOptions, messages: &mut Messages) ->
     let recording = recorder::record(&case, kernel).context(shown)?;
     let (target, found) = writes(&recording, kernel, &options.target).map_err(anyhow::Error::msg)?;
     let mut text = format!(
-        "{} on {}: {}, {} bytes at {}\n",
+        "{} on {}: {}, {} byte{} at {}\n",
         case.name,
         kernel.name(),
         target.label,
         target.size,
+        if target.size == 1 { "" } else { "s" },
         target.at
     );
     let mut last = 0;

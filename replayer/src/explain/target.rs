@@ -86,7 +86,9 @@ fn place(
             return Err(format!("{subject} is not there at that instant, or has no structure that is known"));
         }
         let known = names.structures.iter().map(|one| one.name.as_str());
-        return Err(format!("nothing is named {subject}{}", mean(subject, known)));
+        let address = u32::from_str_radix(subject.trim_start_matches("0x"), 16);
+        let digits = address.map(|at| format!("; the address is written {}.{layout}", Va(at)));
+        return Err(format!("nothing is named {subject}{}", digits.unwrap_or_else(|_| mean(subject, known))));
     }
     let space = |id: ObjectId| {
         let threads = names.kernel().threads(m);
@@ -160,7 +162,7 @@ fn mean_field(path: &str, all: &[String]) -> String {
 pub fn nearest_thread(kernel: &dyn Kernel, names: &Names, m: &Machine, word: &str) -> String {
     let threads: Vec<String> = kernel.threads(m).iter().map(|thread| names.object(thread.id)).collect();
     format!(
-        "no thread is named {word}{}; there are {}",
+        "no thread is named {word}{}\nthere are: {}",
         mean(word, threads.iter().map(String::as_str)),
         threads.join(", ")
     )

@@ -27,6 +27,23 @@ pub(crate) fn driver_leave_critical_region(_: &Nt, f: &mut Frame) -> Result<Flow
     }
 }
 
+/// DriverEnterGuardedRegion(). Returning to user mode inside the region is what no driver would do: a user
+/// APC that becomes pending there is tried again and again at the exit, and not delivered (nt52.md 5.5, 7.5).
+pub(crate) fn driver_enter_guarded_region(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
+    match f.stage {
+        0 => f.call(Ke::KeEnterGuardedRegion.at(), &[], 1),
+        _ => done(Status::SUCCESS),
+    }
+}
+
+/// DriverLeaveGuardedRegion().
+pub(crate) fn driver_leave_guarded_region(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
+    match f.stage {
+        0 => f.call(Ke::KeLeaveGuardedRegion.at(), &[], 1),
+        _ => done(Status::SUCCESS),
+    }
+}
+
 /// NtInvalidSystemService(): what a service number without a service leads to.
 pub(crate) fn nt_invalid_system_service(_: &Nt, _: &mut Frame) -> Result<Flow, Fault> {
     done(Status::INVALID_SYSTEM_SERVICE)

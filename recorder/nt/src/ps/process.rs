@@ -1,4 +1,4 @@
-//! NtCreateProcessEx and PspCreateProcess (nt52.md 3.1).
+//! NtCreateProcess, NtCreateProcessEx and PspCreateProcess (nt52.md 3.1).
 
 use super::{cid, token};
 use crate::Nt;
@@ -17,6 +17,7 @@ use contract::{Flow, Frame, Status};
 use guest::{Fault, Pointer, Read, Va, Write};
 use machine::Machine;
 
+const BREAKAWAY: u32 = 1;
 const NO_DEBUG_INHERIT: u32 = 2;
 /// INHERIT_HANDLES of NtCreateProcessEx.
 pub(crate) const INHERIT_HANDLES: u32 = 4;
@@ -43,6 +44,25 @@ pub(crate) fn nt_create_process_ex(_: &Nt, f: &mut Frame) -> Result<Flow, Fault>
     for (index, arg) in args.iter_mut().enumerate() {
         *arg = f.arg(index as u8)?;
     }
+    run(f, args)
+}
+
+/// NtCreateProcess(ProcessHandle, DesiredAccess, ObjectAttributes, ParentProcess, InheritObjectTable,
+/// SectionHandle, DebugPort, ExceptionPort): bit 0 of the two handles is a flag of NtCreateProcessEx's, and
+/// no part of the handle, whose low bits are ignored. Local 0 is what it returns.
+pub(crate) fn nt_create_process(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
+    if f.stage != 0 {
+        return Ok(Flow::Return(f.local(0)?));
+    }
+    let [mut flags, inherit, section, debug] = [0, f.arg(4)? & 0xFF, f.arg(5)?, f.arg(6)?];
+    for (set, flag) in [(section & 1, BREAKAWAY), (debug & 1, NO_DEBUG_INHERIT), (inherit, INHERIT_HANDLES)] {
+        flags |= if set != 0 { flag } else { 0 };
+    }
+    let args = [f.arg(0)?, f.arg(1)?, f.arg(2)?, f.arg(3)?, flags, section & !1, debug & !1, f.arg(7)?, 0];
+    run(f, args)
+}
+
+fn run(f: &mut Frame, args: [u32; 9]) -> Result<Flow, Fault> {
     let (process, status) = attempt!(create_from_user(f.m, args));
     if !notify::is_wanted(f.m, notify::PROCESSES)? {
         return done(status);

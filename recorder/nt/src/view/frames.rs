@@ -1,5 +1,6 @@
 //! The structures on a thread's kernel stack, for drawing it.
 
+use crate::Nt;
 use crate::layout::*;
 use contract::ThreadStatus;
 use guest::{Peek, Pointer, Read, Va};
@@ -10,7 +11,7 @@ const FRAMES: usize = 64;
 
 /// Trap frames on the EBP chain and where the thread says that they are, the switch frame of a thread
 /// that does not run, and the start frame of one that never did.
-pub(crate) fn frames(m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static str)> {
+pub(crate) fn frames(nt: &Nt, m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static str)> {
     let mut peek = Peek { machine: m, cr3: thread.cr3 };
     let (low, high) = thread.stack;
     let tcb = EThread::at(thread.id.at).tcb();
@@ -47,6 +48,10 @@ pub(crate) fn frames(m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static st
         && thread.resume.is_some()
     {
         found.push((at, "KSWITCHFRAME"));
+        let start = nt.code.kernel.symbol("KiThreadStartup");
+        if peek.get(KSwitchFrame::at(at).ret_addr()) == Ok(start) {
+            found.push((at.add(KSwitchFrame::EXTENT), "KSTART_FRAME"));
+        }
     }
     found.extend(fpu.map(|at| (at, "FX_SAVE_AREA")));
     found.sort_unstable();

@@ -113,8 +113,10 @@ fn was_in_user(nt: &Nt, peek: &mut Peek, thread: KThread, top: Va) -> bool {
     let back = nt.code.kernel.symbol(INTERRUPT_RETURN);
     let frame = KThread::user_frame(top).va();
     let state = thread.apc_state();
-    let pending = [state.kernel_apc_pending(), state.user_apc_pending()];
-    if pending.into_iter().any(|slot| peek.get(slot).unwrap_or(0) != 0) {
+    // Inside a guarded region a pending kernel APC waits for the region's end.
+    let guarded = peek.get(thread.special_apc_disable()).unwrap_or(0) != 0;
+    let kernel = !guarded && peek.get(state.kernel_apc_pending()).unwrap_or(0) != 0;
+    if kernel || peek.get(state.user_apc_pending()).unwrap_or(0) != 0 {
         return false;
     }
     let Some(resume) = switched(peek, thread) else { return false };

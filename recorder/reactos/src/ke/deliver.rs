@@ -81,7 +81,7 @@ fn next(f: &mut Frame) -> Result<Flow, Fault> {
         }
         return take(f, apc, KERNEL_ROUTINE_DONE);
     }
-    let user = f.arg(0)? & 0xFF == USER_MODE && f.m.get(state.user_apc_pending())? == 1;
+    let user = f.arg(0)? == USER_MODE && f.m.get(state.user_apc_pending())? == 1;
     if user && !state.user_list().is_empty(f.m)? {
         f.m.set(state.user_apc_pending(), 0)?;
         let apc = ke::apc::of_link(f.m.get(state.user_list().flink())?);

@@ -78,20 +78,17 @@ fn reset_quantum(m: &mut Machine, thread: EThread) -> R<()> {
     m.set(thread.tcb().quantum(), quantum)
 }
 
-/// The first thread of the highest ready list, taken out of it (5.1 step 2). One processor: every
-/// affinity matches it.
+/// The first thread of the highest ready list, taken out of it (5.1 step 2): PriorityListMask says which
+/// that is. One processor: every affinity matches it.
 fn take_ready(m: &mut Machine) -> R<Option<EThread>> {
-    for priority in (0..32).rev() {
-        let list = G.ready(priority);
-        if let Some(link) = list.pop_front(m)? {
-            if list.is_empty(m)? {
-                let mask = m.get(G.priority_list_mask())?;
-                m.set(G.priority_list_mask(), mask & !(1 << priority))?;
-            }
-            return Ok(Some(link.owner(EThread::ready_link)));
-        }
+    let mask = m.get(G.priority_list_mask())?;
+    let Some(priority) = mask.checked_ilog2() else { return Ok(None) };
+    let list = G.ready(priority);
+    let Some(link) = list.pop_front(m)? else { return Ok(None) };
+    if list.is_empty(m)? {
+        m.set(G.priority_list_mask(), mask & !(1 << priority))?;
     }
-    Ok(None)
+    Ok(Some(link.owner(EThread::ready_link)))
 }
 
 /// PsDispatchThreadNoLock(NewState) (5.1), at DISPATCH_LEVEL.

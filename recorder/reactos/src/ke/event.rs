@@ -69,10 +69,8 @@ pub(crate) fn ke_release_semaphore(_: &ReactOs, f: &mut Frame) -> Result<Flow, F
             let (semaphore, adjustment) = (f.arg_ptr::<KSemaphore>(0)?, f.arg(2)? as i32);
             let old_irql = ke::irql::raise(f.m, irql::DISPATCH)?;
             let old = f.m.get(semaphore.header().signal_state())?;
-            let over = match old.checked_add(adjustment) {
-                Some(new) => new > f.m.get(semaphore.limit())? || new < old,
-                None => true,
-            };
+            let limit = f.m.get(semaphore.limit())?;
+            let over = old.checked_add(adjustment).is_none_or(|new| new > limit);
             if over {
                 let status = contract::Status::SEMAPHORE_LIMIT_EXCEEDED.0;
                 return f.call(Ke::ExRaiseStatus.at(), &[status], 2);

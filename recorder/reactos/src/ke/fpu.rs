@@ -32,23 +32,19 @@ pub(crate) fn context_to_area(m: &mut Machine, area: Va, from: context::Context)
     if floating {
         let (control, status) = (m.get(from.float_control())?, m.get(from.float_status())?);
         let tags = m.get(from.float_tag())?;
-        let selector = m.get(from.float_error_selector())?;
+        let (error, data) = (m.get(from.float_error_selector())?, m.get(from.float_data_selector())?);
         // One bit a register: not empty.
         let abridged = (0..8).filter(|index| tags >> (2 * index) & 3 != 3).map(|index| 1u16 << index).sum();
         m.store(area, control as u16)?;
         m.store(area.add(2), status as u16)?;
         m.store::<u16>(area.add(4), abridged)?;
-        m.store(area.add(6), (selector >> 16) as u16)?;
-        let words = [
-            from.float_error_offset(),
-            from.float_error_selector(),
-            from.float_data_offset(),
-            from.float_data_selector(),
-        ];
-        for (index, slot) in words.into_iter().enumerate() {
-            let value = m.get(slot)?;
-            let value = if index % 2 == 1 { value & 0xFFFF } else { value };
-            m.store(area.add(8 + 4 * index as u32), value)?;
+        // The opcode is the high half of the error selector's doubleword.
+        m.store(area.add(6), (error >> 16) as u16)?;
+        let (error_offset, data_offset) =
+            (m.get(from.float_error_offset())?, m.get(from.float_data_offset())?);
+        let words = [error_offset, u32::from(error as u16), data_offset, u32::from(data as u16)];
+        for (place, value) in [8, 0xC, 0x10, 0x14].into_iter().zip(words) {
+            m.store(area.add(place), value)?;
         }
         for index in 0..8 {
             let register: [u8; 10] = m.load(from.0.add(context::FLOAT_SAVE + 0x1C + 10 * index))?;
@@ -57,7 +53,7 @@ pub(crate) fn context_to_area(m: &mut Machine, area: Va, from: context::Context)
         let cr0 = m.get(from.cr0_npx_state())?;
         m.store(area.add(FX_SAVED_CPU), 0u32)?;
         m.store(area.add(FX_CR0), cr0)?;
-        // The area may be fresh: without this FXRSTOR would load an MXCSR of 0, all unmasked.
+        // A fresh area: FXRSTOR would load an MXCSR of 0, all unmasked; 5.6 step 6 finds 1F80h there.
         if !extended && m.load::<u32>(area.add(0x18))? == 0 {
             m.store(area.add(0x18), 0x1F80u32)?;
         }

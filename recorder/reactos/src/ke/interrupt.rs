@@ -10,17 +10,12 @@ pub(crate) const BOOT_TIME: u64 = 127_503_630_000_000_000;
 
 /// KiInterruptDispatch(Vector, Frame): raises to the device's level, runs its service routine, and
 /// lowers with HalEndSystemInterrupt, which is KfLowerIrql here: DPCs, the end of a quantum and kernel
-/// APCs happen there, with IF as it is (6.3).
+/// APCs happen there, with IF as it is (6.3). Nothing but the clock is connected to any line.
 pub(crate) fn dispatch(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
     match f.stage {
         0 => {
-            let vector = f.arg(0)?;
-            let clock = vector == u32::from(CLOCK_VECTOR);
-            let level = if clock { irql::CLOCK } else { 27 - (vector as u8 & 15) };
-            let old = ke::irql::raise(f.m, level)?;
-            if clock {
-                tick(f.m)?;
-            }
+            let old = ke::irql::raise(f.m, irql::CLOCK)?;
+            tick(f.m)?;
             f.call(Ke::KfLowerIrql.at(), &[u32::from(old)], 1)
         }
         _ => Ok(Flow::Return(0)),

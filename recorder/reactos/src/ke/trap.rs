@@ -42,16 +42,15 @@ pub(crate) fn service_check(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
     Ok(Flow::Return(0))
 }
 
-/// What an exception is called, and its two parameters if it has any.
+/// What an exception is called, and its two parameters if it has any. INTO never gets here as vector 4: the
+/// gate is for ring 0 (1.5), so it is a #GP.
 fn exception(m: &mut Machine, vector: u32, frame: TrapFrame) -> R<(Status, Option<[u32; 2]>)> {
-    const OVERFLOW: Status = Status(0xC000_0095);
     const BOUNDS: Status = Status(0xC000_008C);
     const FLOAT_INVALID: Status = Status(0xC000_0090);
     Ok(match vector {
         0 => (Status::INTEGER_DIVIDE_BY_ZERO, None),
         1 => (Status::SINGLE_STEP, None),
         3 => (Status::BREAKPOINT, None),
-        4 => (OVERFLOW, None),
         5 => (BOUNDS, None),
         6 => (Status::ILLEGAL_INSTRUCTION, None),
         13 => (general_protection(m, frame)?, None),

@@ -107,7 +107,7 @@ fn attempt(f: &mut Frame) -> Result<Flow, Fault> {
         return leave(f, Status::USER_APC.0, false);
     }
     // c. Objects that are signaled.
-    let mut all = count > 0;
+    let mut all = true;
     for index in 0..count {
         let object: Header = f.m.load(objects.add(4 * index))?;
         let signaled = ke::wake::is_signaled(f.m, object, thread)?;
