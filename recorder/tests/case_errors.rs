@@ -174,9 +174,7 @@ error: there is no kind of fault `reed`
  --> corpus/topic/name.case:4:17
   |
 4 | main fault kind=reed
-  |                 ^^^^ did you mean `read`?
-  |
-  = help: there is read, write, execute, divide, breakpoint, undefined or privileged",
+  |                 ^^^^ did you mean `read`?",
     );
 }
 

@@ -34,7 +34,10 @@ pub const APC: &str = "apc";
 /// `write` (`MOV [ECX],EAX`), `execute` (JMP ECX), `divide` (DIV by zero), `breakpoint` (INT3),
 /// `undefined` (UD2), `privileged` (HLT), `fnstcw` (EAX = the control word), `fldcw` (control word =
 /// EAX, EAX = 0), `fld1` (push 1.0, EAX = 0), `syscall` (INT 2Eh with the number in EAX and EDX = ECX,
-/// where the arguments lie).
+/// where the arguments lie), `fld` (push the single-precision number whose bits EAX holds, by way of
+/// the last doubleword of [`DATA`], EAX = 0), `overflow` (INTO), `bounds` (BOUND), `float-divide` and
+/// `float-invalid` (an unmasked x87 exception, 1/0 and 0/0, and the WAIT that reports it), `step` (TF
+/// set for one instruction), `interrupt` (INT 80h) and `msr` (RDMSR).
 pub fn code() -> &'static Code {
     static PROGRAM: OnceLock<Code> = OnceLock::new();
     PROGRAM.get_or_init(|| assemble().expect("the program assembles"))
@@ -102,7 +105,60 @@ fn assemble() -> Result<Code, machine::image::AssembleError> {
     s.asm.mov(edx, ecx)?;
     s.asm.int(0x2E)?;
     s.asm.jmp(park)?;
+    s.place("fld")?;
+    let scratch = DATA.0 + PAGE - 4;
+    s.asm.mov(dword_ptr(scratch), eax)?;
+    s.asm.fld(dword_ptr(scratch))?;
+    s.asm.xor(eax, eax)?;
+    s.asm.jmp(park)?;
+    faults(&mut s)?;
     s.finish()
+}
+
+/// What the processor refuses besides page faults and the like.
+fn faults(s: &mut Stubs) -> Result<(), machine::image::AssembleError> {
+    let park = s.label(PARK);
+    s.place("overflow")?;
+    s.asm.mov(al, 0x7F)?;
+    s.asm.inc(al)?;
+    // INTO: a method of that name would be the conversion.
+    s.asm.db(&[0xCE])?;
+    s.asm.jmp(park)?;
+    s.place("bounds")?;
+    s.asm.xor(eax, eax)?;
+    s.asm.push(1)?;
+    s.asm.push(1)?;
+    s.asm.bound(eax, dword_ptr(esp))?;
+    s.asm.jmp(park)?;
+    for (name, control) in [("float-divide", 0x37B), ("float-invalid", 0x37E)] {
+        s.place(name)?;
+        s.asm.push(control)?;
+        s.asm.fldcw(word_ptr(esp))?;
+        s.asm.pop(eax)?;
+        if name == "float-divide" {
+            s.asm.fld1()?;
+        } else {
+            s.asm.fldz()?;
+        }
+        s.asm.fldz()?;
+        s.asm.fdivp(st1, st0)?;
+        s.asm.wait()?;
+        s.asm.jmp(park)?;
+    }
+    s.place("step")?;
+    s.asm.pushfd()?;
+    s.asm.or(byte_ptr(esp + 1), 1)?;
+    s.asm.popfd()?;
+    s.asm.nop()?;
+    s.asm.jmp(park)?;
+    s.place("interrupt")?;
+    s.asm.int(0x80)?;
+    s.asm.jmp(park)?;
+    s.place("msr")?;
+    s.asm.xor(ecx, ecx)?;
+    s.asm.rdmsr()?;
+    s.asm.jmp(park)?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ impl Run {
                 },
             ),
             Param::OutWord(name) => show(name, self.place_text(dword(bytes, 0))),
-            Param::Query => query(call.verb.name, call.class, bytes, values),
+            Param::Query => query(call, bytes, values),
             Param::ContextOut => self.context_values(bytes, values),
             Param::StateChange
                 if Status(call.result.as_ref().map_or(0, |(eax, _)| *eax)) == Status::SUCCESS =>
@@ -110,6 +110,12 @@ impl Run {
             6..=8 => {
                 show("exception", Status(info(0)).to_string());
                 show("chance", if dword(bytes, 0x5C) != 0 { "first" } else { "second" }.to_owned());
+                show("address", self.place_text(info(3)));
+                let count = info(4).min(15) as usize;
+                let words: Vec<String> = (0..count).map(|index| self.place_text(info(5 + index))).collect();
+                if count != 0 {
+                    show("information", words.join(" "));
+                }
             }
             _ => {}
         }
@@ -151,11 +157,7 @@ impl Run {
                 show(name, selector_text(get(slot)));
             }
         }
-        if has(context::FLOATING_POINT) {
-            show("fpu-control", format!("{:04X}", get(layout.float_control()) & 0xFFFF));
-            show("fpu-status", format!("{:04X}", get(layout.float_status()) & 0xFFFF));
-            show("fpu-tag", format!("{:04X}", get(layout.float_tag()) & 0xFFFF));
-        }
+        super::float::show(bytes, has(context::FLOATING_POINT), has(context::EXTENDED_REGISTERS), &mut show);
         if has(context::DEBUG_REGISTERS) {
             for (name, slot) in [
                 ("dr0", layout.dr0()),
@@ -195,17 +197,27 @@ fn groups(flags: u32) -> String {
 }
 
 /// What a query of an information class answered.
-fn query(service: &str, class: u32, bytes: &[u8], values: &mut Values) {
+fn query(call: &Pending, bytes: &[u8], values: &mut Values) {
     let mut show = |name: &str, value: String| values.push((name.to_owned(), value));
     let first = dword(bytes, 0);
     let set = |value: u32| if value == 0 { "NULL" } else { "set" }.to_owned();
-    let known = |choices: &Choices, name: &str| choices.find(name).is_some_and(|(_, value)| value == class);
-    let of_process = service == "NtQueryInformationProcess";
+    let known =
+        |choices: &Choices, name: &str| choices.find(name).is_some_and(|(_, value)| value == call.class);
+    let of_process = call.verb.name == "NtQueryInformationProcess";
     let choices = if of_process { &choices::PROCESS_CLASS } else { &choices::THREAD_CLASS };
     if known(choices, "BasicInformation") {
         show("exit-status", Status(first).to_string());
         if !of_process {
             show("teb", set(dword(bytes, 4)));
+        }
+        if call.whole {
+            let at: &[(&str, usize)] = match of_process {
+                true => &[("affinity", 8), ("base-priority", 12)],
+                false => &[("affinity", 16), ("priority", 20), ("base-priority", 24)],
+            };
+            for (name, offset) in at {
+                show(name, (dword(bytes, *offset) as i32).to_string());
+            }
         }
     } else if known(choices, "Times") {
         // CreateTime, ExitTime, KernelTime, UserTime.

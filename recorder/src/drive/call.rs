@@ -17,6 +17,8 @@ pub(super) struct Pending {
     pub(super) verb: &'static Verb,
     /// The information class that it asks about.
     pub(super) class: u32,
+    /// Whether all that the basic class says is shown.
+    pub(super) whole: bool,
     /// ESP once it has returned; the thread is at `park` then.
     back: u32,
     /// ESP before it was placed.
@@ -117,7 +119,7 @@ impl Run {
                         Kind::Address => Reg::Ecx,
                         _ => Reg::Eax,
                     };
-                    match self.number(value) {
+                    match self.word(value, actor) {
                         Ok(value) => registers.push((register as u8, value)),
                         Err(why) => return Ok(Err(why)),
                     }
@@ -135,13 +137,15 @@ impl Run {
         };
         self.start_counting();
         let call = matches!(event.verb.how, How::Call { .. });
-        let class = match event.verb.args.iter().any(|argument| argument.key == "class") {
+        let given = |key: &str| event.verb.args.iter().any(|argument| argument.key == key);
+        let class = match given("class") {
             true => class_and_length(event).0,
             false => 0,
         };
         let put = self.put(event.verb, target, stack, registers, call);
         if let Some(pending) = self.watched.get_mut(&thread).and_then(|watched| watched.call.as_mut()) {
             pending.class = class;
+            pending.whole = given("whole") && *event.value("whole") == Value::Bool(true);
         }
         Ok(put)
     }
@@ -187,7 +191,8 @@ impl Run {
         self.caller = Some(thread);
         let watched = self.watched.entry(thread).or_default();
         watched.rest = None;
-        watched.call = Some(Pending { verb, class: 0, back, rest, outs, result: None, outcome: None });
+        watched.call =
+            Some(Pending { verb, class: 0, whole: false, back, rest, outs, result: None, outcome: None });
         Ok(())
     }
 

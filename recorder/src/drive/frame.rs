@@ -178,7 +178,7 @@ impl Run {
     }
 
     /// A value as a doubleword.
-    fn word(&self, value: &Value, actor: &str) -> Result<u32, Outcome> {
+    pub(super) fn word(&self, value: &Value, actor: &str) -> Result<u32, Outcome> {
         match value {
             Value::Handle(handle) => self.handle(handle, actor),
             Value::Bool(yes) => Ok(u32::from(*yes)),
@@ -309,7 +309,17 @@ impl Run {
             ("eflags", layout.eflags()),
             ("segcs", layout.seg_cs()),
             ("segss", layout.seg_ss()),
+            ("ebp", layout.ebp()),
             ("eax", layout.eax()),
+            ("ebx", layout.ebx()),
+            ("ecx", layout.ecx()),
+            ("edx", layout.edx()),
+            ("esi", layout.esi()),
+            ("edi", layout.edi()),
+            ("segds", layout.seg_ds()),
+            ("seges", layout.seg_es()),
+            ("segfs", layout.seg_fs()),
+            ("seggs", layout.seg_gs()),
             ("dr0", layout.dr0()),
             ("dr1", layout.dr1()),
             ("dr2", layout.dr2()),
@@ -321,6 +331,10 @@ impl Run {
                 set(slot, self.word(event.value(key), actor)?);
             }
         }
+        super::float::put(&mut raw, &|key| match event.value(key) {
+            Value::Number(value) => Some(*value),
+            _ => None,
+        });
         Ok(raw)
     }
 }

@@ -13,6 +13,7 @@ mod answer;
 mod boot;
 mod call;
 mod error;
+mod float;
 mod frame;
 mod look;
 mod motor;

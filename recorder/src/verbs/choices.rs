@@ -171,8 +171,18 @@ pub(crate) static FAULTS: Choices = Choices {
         ("breakpoint", 4),
         ("undefined", 5),
         ("privileged", 6),
+        ("overflow", 7),
+        ("bounds", 8),
+        ("float-divide", 9),
+        ("float-invalid", 10),
+        ("step", 11),
+        ("interrupt", 12),
+        ("msr", 13),
     ],
 };
+
+pub(crate) static DEBUGGER_STATE: Choices =
+    Choices { what: "state of the kernel debugger", words: &[("none", 0), ("enabled", 1), ("present", 3)] };
 
 pub(crate) static APC_KIND: Choices =
     Choices { what: "kind of APC", words: &[("special", 0), ("normal", 1), ("user", 2)] };

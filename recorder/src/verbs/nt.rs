@@ -86,15 +86,34 @@ pub(super) static VERBS: &[Verb] = &[
             EIP,
             ESP,
             EFLAGS,
-            SEGCS,
-            SEGSS,
+            EBP,
             EAX,
+            EBX,
+            ECX,
+            EDX,
+            ESI,
+            EDI,
+            SEGCS,
+            SEGDS,
+            SEGES,
+            SEGFS,
+            SEGGS,
+            SEGSS,
             DR0,
             DR1,
             DR2,
             DR3,
             DR6,
             DR7,
+            FPU_CONTROL,
+            FPU_STATUS,
+            FPU_TAG,
+            FPU_ERROR_OFFSET,
+            FPU_ERROR_SELECTOR,
+            FPU_DATA_OFFSET,
+            FPU_DATA_SELECTOR,
+            FPU_REGISTERS,
+            MXCSR,
             arg("test-alert", Kind::Bool, Is("no"), "whether pending user APCs are delivered first"),
         ],
         &[ContextIn, Arg("test-alert")],
@@ -130,6 +149,31 @@ pub(super) static VERBS: &[Verb] = &[
         ],
         &[OutHandle, Arg("access"), ObjectAttributes, Arg("initial-owner")],
         Binds::Object(ObjectKind::Mutant),
+    ),
+    call(
+        "NtCreateProcessEx",
+        "Makes a process by the bare service, without a thread; `name =` binds its handle.",
+        &[
+            access("PROCESS_ALL_ACCESS"),
+            arg("parent", Kind::Handle, Is("self"), "whose child it is"),
+            arg("flags", Kind::Number, Is("0"), "2: no debug inheritance, 4: inherit handles"),
+            arg("section", Kind::Handle, Is("NULL"), "the image section"),
+            arg("debug", Kind::Handle, Is("NULL"), "the debug object"),
+            arg("exception-port", Kind::Handle, Is("NULL"), "the exception port"),
+            arg("in-job", Kind::Number, Is("0"), "whether it belongs to its parent's job"),
+        ],
+        &[
+            OutHandle,
+            Arg("access"),
+            ObjectAttributes,
+            Arg("parent"),
+            Arg("flags"),
+            Arg("section"),
+            Arg("debug"),
+            Arg("exception-port"),
+            Arg("in-job"),
+        ],
+        Binds::Object(ObjectKind::Process),
     ),
     call(
         "NtCreateSemaphore",
@@ -268,14 +312,14 @@ pub(super) static VERBS: &[Verb] = &[
     call(
         "NtQueryInformationProcess",
         "Asks about a process.",
-        &[PROCESS, arg("class", Kind::Choice(&PROCESS_CLASS), Is("basic"), "what"), LENGTH],
+        &[PROCESS, arg("class", Kind::Choice(&PROCESS_CLASS), Is("basic"), "what"), LENGTH, WHOLE],
         &[Arg("process"), Query],
         NOTHING,
     ),
     call(
         "NtQueryInformationThread",
         "Asks about a thread.",
-        &[THREAD, arg("class", Kind::Choice(&THREAD_CLASS), Is("basic"), "what"), LENGTH],
+        &[THREAD, arg("class", Kind::Choice(&THREAD_CLASS), Is("basic"), "what"), LENGTH, WHOLE],
         &[Arg("thread"), Query],
         NOTHING,
     ),
@@ -354,15 +398,34 @@ pub(super) static VERBS: &[Verb] = &[
             EIP,
             ESP,
             EFLAGS,
-            SEGCS,
-            SEGSS,
+            EBP,
             EAX,
+            EBX,
+            ECX,
+            EDX,
+            ESI,
+            EDI,
+            SEGCS,
+            SEGDS,
+            SEGES,
+            SEGFS,
+            SEGGS,
+            SEGSS,
             DR0,
             DR1,
             DR2,
             DR3,
             DR6,
             DR7,
+            FPU_CONTROL,
+            FPU_STATUS,
+            FPU_TAG,
+            FPU_ERROR_OFFSET,
+            FPU_ERROR_SELECTOR,
+            FPU_DATA_OFFSET,
+            FPU_DATA_SELECTOR,
+            FPU_REGISTERS,
+            MXCSR,
         ],
         &[Arg("thread"), ContextIn],
         NOTHING,
@@ -481,6 +544,8 @@ pub(super) static VERBS: &[Verb] = &[
 const PROCESS_ID: Argument =
     arg("process-id", Kind::Number, Absent, "UniqueProcess of the CLIENT_ID instead");
 const THREAD_ID: Argument = arg("thread-id", Kind::Number, Absent, "UniqueThread of the CLIENT_ID instead");
+const WHOLE: Argument =
+    arg("whole", Kind::Flag, Absent, "shows every field of the basic class that is the same on every run");
 const NAMED: Argument = arg("named", Kind::Flag, Absent, "gives an object name besides");
 const ATTRIBUTES_OF_HANDLE: Argument =
     arg("attributes", Kind::Flags(&ATTRIBUTES), Is("0"), "the handle's attributes");
@@ -490,12 +555,55 @@ const VALUE: Argument = arg("value", Kind::Number, Is("0"), "the value, a double
 const EIP: Argument = arg("eip", Kind::Address, Default::Absent, "where to go on");
 const ESP: Argument = arg("esp", Kind::Address, Default::Absent, "the stack pointer");
 const EFLAGS: Argument = arg("eflags", Kind::Number, Default::Absent, "the flags");
+const EBP: Argument = arg("ebp", Kind::Number, Default::Absent, "EBP");
 const SEGCS: Argument = arg("segcs", Kind::Number, Default::Absent, "the code selector");
+const SEGDS: Argument = arg("segds", Kind::Number, Default::Absent, "DS (group segments)");
+const SEGES: Argument = arg("seges", Kind::Number, Default::Absent, "ES (group segments)");
+const SEGFS: Argument = arg("segfs", Kind::Number, Default::Absent, "FS (group segments)");
+const SEGGS: Argument = arg("seggs", Kind::Number, Default::Absent, "GS (group segments)");
 const SEGSS: Argument = arg("segss", Kind::Number, Default::Absent, "the stack selector");
 const EAX: Argument = arg("eax", Kind::Number, Default::Absent, "EAX (group integer)");
+const EBX: Argument = arg("ebx", Kind::Number, Default::Absent, "EBX (group integer)");
+const ECX: Argument = arg("ecx", Kind::Number, Default::Absent, "ECX (group integer)");
+const EDX: Argument = arg("edx", Kind::Number, Default::Absent, "EDX (group integer)");
+const ESI: Argument = arg("esi", Kind::Number, Default::Absent, "ESI (group integer)");
+const EDI: Argument = arg("edi", Kind::Number, Default::Absent, "EDI (group integer)");
 const DR0: Argument = arg("dr0", Kind::Number, Default::Absent, "DR0 (group debug)");
 const DR1: Argument = arg("dr1", Kind::Number, Default::Absent, "DR1 (group debug)");
 const DR2: Argument = arg("dr2", Kind::Number, Default::Absent, "DR2 (group debug)");
 const DR3: Argument = arg("dr3", Kind::Number, Default::Absent, "DR3 (group debug)");
 const DR6: Argument = arg("dr6", Kind::Number, Default::Absent, "DR6 (group debug)");
 const DR7: Argument = arg("dr7", Kind::Number, Default::Absent, "DR7 (group debug)");
+const FPU_CONTROL: Argument =
+    arg("fpu-control", Kind::Number, Default::Absent, "the control word (groups float and extended)");
+const FPU_STATUS: Argument =
+    arg("fpu-status", Kind::Number, Default::Absent, "the status word (groups float and extended)");
+const FPU_TAG: Argument =
+    arg("fpu-tag", Kind::Number, Default::Absent, "the tag word, each group's own form of it");
+const FPU_ERROR_OFFSET: Argument = arg(
+    "fpu-error-offset",
+    Kind::Number,
+    Default::Absent,
+    "offset of the last instruction (groups float and extended)",
+);
+const FPU_ERROR_SELECTOR: Argument = arg(
+    "fpu-error-selector",
+    Kind::Number,
+    Default::Absent,
+    "its selector, and its opcode in the high word (groups float and extended)",
+);
+const FPU_DATA_OFFSET: Argument = arg(
+    "fpu-data-offset",
+    Kind::Number,
+    Default::Absent,
+    "offset of the last operand (groups float and extended)",
+);
+const FPU_DATA_SELECTOR: Argument =
+    arg("fpu-data-selector", Kind::Number, Default::Absent, "its selector (groups float and extended)");
+const FPU_REGISTERS: Argument = arg(
+    "fpu-registers",
+    Kind::Number,
+    Default::Absent,
+    "sign and exponent of ST(0), and one more for each further one; significands are 1.0",
+);
+const MXCSR: Argument = arg("mxcsr", Kind::Number, Default::Absent, "MXCSR (group extended)");

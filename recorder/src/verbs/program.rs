@@ -12,6 +12,11 @@ const fn program(name: &'static str, doc: &'static str, args: &'static [Argument
 }
 
 pub(super) static VERBS: &[Verb] = &[
+    program(
+        "fld",
+        "Pushes a single-precision number on the floating-point stack.",
+        &[arg("value", Kind::Number, Required, "its bits")],
+    ),
     program("fld1", "Pushes 1.0 on the floating-point stack.", &[]),
     program(
         "fldcw",
@@ -34,6 +39,17 @@ pub(super) static VERBS: &[Verb] = &[
         args: &[arg("address", Kind::Address, Required, "where")],
         binds: Binds::Nothing,
         how: How::Program("read"),
+    },
+    Verb {
+        name: "store",
+        doc: "Writes a doubleword of memory.",
+        by: By::Thread,
+        args: &[
+            arg("address", Kind::Address, Required, "where"),
+            arg("value", Kind::Handle, Is("0"), "what: a number, or a handle"),
+        ],
+        binds: Binds::Nothing,
+        how: How::Program("write"),
     },
     Verb {
         name: "fault",

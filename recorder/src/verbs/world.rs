@@ -241,6 +241,17 @@ pub(super) static VERBS: &[Verb] = &[
         &[Arg("target"), Arg("priority")],
     ),
     driver(
+        "driver set-kernel-debugger",
+        "A driver says whether there is a kernel debugger, and what its user answers to prompts.",
+        &[
+            IN_THREAD,
+            arg("state", Kind::Word(&DEBUGGER_STATE), Required, "whether it is enabled and present"),
+            arg("answers", Kind::Number, Is("0"), "up to four characters, the first in the low byte"),
+        ],
+        "DriverSetKernelDebugger",
+        &[Arg("state"), Arg("answers")],
+    ),
+    driver(
         "driver set-privilege",
         "A driver gives a thread's process SeDebugPrivilege, or takes it away.",
         &[IN_THREAD, arg("enabled", Kind::Bool, Required, "whether it has it")],

@@ -15,7 +15,6 @@ const STATUS_ARRAY_BOUNDS_EXCEEDED: u32 = 0xC000_008C;
 const STATUS_INTEGER_OVERFLOW: u32 = 0xC000_0095;
 const STATUS_FLOAT_DIVIDE_BY_ZERO: u32 = 0xC000_008E;
 const STATUS_FLOAT_INVALID_OPERATION: u32 = 0xC000_0090;
-const STATUS_FLOAT_MULTIPLE_TRAPS: u32 = 0xC000_02B5;
 
 /// KiTrapDispatch(TrapFrame, Vector, Cr2): the trap frame through which the trap returns.
 pub(crate) fn ki_trap_dispatch(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
@@ -145,8 +144,6 @@ fn user_record(m: &mut Machine, frame: KTrapFrame, vector: u32, cr2: u32) -> Res
         GENERAL_PROTECTION if is_privileged(m, address) => plain(Status::PRIVILEGED_INSTRUCTION.0),
         PAGE_FAULT => (Status::ACCESS_VIOLATION.0, vec![error >> 1 & 1, cr2]),
         16 => (float_code(m), vec![0]),
-        17 => (Status::DATATYPE_MISALIGNMENT.0, Vec::new()),
-        19 => (STATUS_FLOAT_MULTIPLE_TRAPS, vec![0]),
         _ => violation(),
     };
     Ok(Record { code, address, information })
