@@ -8,7 +8,7 @@ mod program;
 pub use program::Pools;
 
 use crate::{Bytes, CODE, Case, FLAGS, FLAT_CODE, FLAT_DATA, Form, Random, State, Template, entry, local};
-use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic};
+use iced_x86::{Code, Decoder, DecoderOptions, Instruction, Mnemonic};
 
 /// Bytes that are written behind the code page's start: the instruction and what follows it.
 const WRITTEN: usize = 24;
@@ -197,5 +197,17 @@ fn selector(random: &mut Random) -> u16 {
         3 => local(random.pick(&[21, 22, 100, 8191])),
         4 => local(random.below(21) as u16) & !3 | random.below(4) as u16,
         _ => local(random.below(21) as u16),
+    }
+}
+
+trait Names {
+    fn name_is_word(self) -> bool;
+}
+
+impl Names for Code {
+    /// Whether a form's operands are words, by its name: the stack ones end in 16 or `w`.
+    fn name_is_word(self) -> bool {
+        let name = format!("{self:?}");
+        name.contains("16") || name.ends_with('w')
     }
 }

@@ -1,9 +1,9 @@
 //! Operands: registers, displacements and memory so that accesses meet the pages of the layout, their
 //! edges, and the limits of segments.
 
-use super::{Making, decode, number, selector};
+use super::{Making, Names, decode, number, selector};
 use crate::{CODE, CONSTANT, DATA, DATA_SIZE, entry};
-use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Mnemonic, OpKind, Register};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Mnemonic, OpKind, Register};
 
 /// Where an operand's bytes are to be.
 #[derive(Clone, Copy)]
@@ -386,17 +386,5 @@ fn segment(register: Register) -> usize {
         Register::FS => 4,
         Register::GS => 5,
         _ => 3,
-    }
-}
-
-trait Names {
-    fn name_is_word(self) -> bool;
-}
-
-impl Names for Code {
-    /// Whether a form's operands are words, by its name: the stack ones end in 16 or `w`.
-    fn name_is_word(self) -> bool {
-        let name = format!("{self:?}");
-        name.contains("16") || name.ends_with('w')
     }
 }
