@@ -2,7 +2,7 @@
 
 mod driver;
 
-use contract::{Activity, Kernel, Status};
+use contract::{Activity, Kernel, Status, program};
 use driver::{Arg, Driver, PERIODS, park};
 
 #[test]
@@ -82,6 +82,58 @@ fn creation_checks_its_arguments_in_their_order() {
         assert_eq!(odd, Some(Status::DATATYPE_MISALIGNMENT));
         let bad = call(Arg::Words(&[0]), 0x0BAD_BAD0, Arg::Words(&context), Arg::Words(&teb));
         assert_eq!(bad, Some(Status::INVALID_HANDLE));
+    }
+}
+
+/// Pointers that no OBJECT_ATTRIBUTES can be at, and what giving them comes to.
+const NOWHERE: [(u32, Status); 5] = [
+    (program::DATA.0 + 2, Status::DATATYPE_MISALIGNMENT),
+    (0x10, Status::ACCESS_VIOLATION),
+    (program::DATA.0 + 0xFF0, Status::ACCESS_VIOLATION),
+    (0xC000_0000, Status::ACCESS_VIOLATION),
+    (0xFFDF_0000, Status::ACCESS_VIOLATION),
+];
+
+#[test]
+fn object_attributes_that_lead_nowhere_make_nothing() {
+    let mut d = Driver::boot(0);
+    let init = d.init();
+    let app = d.process("app");
+    let section = d.nt.scene(&d.m).section;
+    let before = d.nt.inventory(&d.m);
+    for (at, expected) in NOWHERE {
+        let (handle, null, bad) = (Arg::Words(&[0]), Arg::Value(0), Arg::Value(0x0BAD_BAD0));
+        let (access, at, me) = (Arg::Value(0x1F_0FFF), Arg::Value(at), Arg::Value(u32::MAX));
+        let (context, teb) = (Arg::Words(&[0; 0x2CC / 4]), Arg::Words(&[0; 5]));
+        let image = Arg::Value(section);
+        let thread = [handle, access, at, Arg::Value(app), null, context, teb, null];
+        let process = [handle, access, at, me, null, image, null, null, null];
+        let mut all = vec![
+            ("NtCreateThread", thread.to_vec()),
+            ("NtCreateProcessEx", process.to_vec()),
+            ("NtCreateProcess", process[..8].to_vec()),
+            ("NtCreateEvent", vec![handle, access, at, null, null]),
+            ("NtCreateMutant", vec![handle, access, at, null]),
+            ("NtCreateSemaphore", vec![handle, access, at, null, Arg::Value(1)]),
+            ("NtCreateDebugObject", vec![handle, access, at, null]),
+            ("NtOpenSection", vec![handle, access, at]),
+            ("NtOpenProcess", vec![handle, access, at, Arg::Words(&[4, 0])]),
+            ("NtOpenThread", vec![handle, access, at, Arg::Words(&[4, 0])]),
+        ];
+        for (name, args) in &all {
+            assert_eq!(d.call(init, name, args).0, Some(expected), "{name} {expected:?}");
+        }
+        // The process comes before the object that is made in it, the section after it.
+        all[0].1[3] = bad;
+        assert_eq!(d.call(init, "NtCreateThread", &all[0].1).0, Some(Status::INVALID_HANDLE));
+        all[1].1[5] = bad;
+        assert_eq!(d.call(init, "NtCreateProcessEx", &all[1].1).0, Some(expected));
+    }
+    assert_eq!(d.nt.inventory(&d.m), before);
+    let ids = Arg::Value(program::DATA.0 + 2);
+    let args = [Arg::Words(&[0]), Arg::Value(0), Arg::Words(&[0x18, 0, 0, 0, 0, 0]), ids];
+    for name in ["NtOpenProcess", "NtOpenThread"] {
+        assert_eq!(d.call(init, name, &args).0, Some(Status::DATATYPE_MISALIGNMENT), "{name}");
     }
 }
 

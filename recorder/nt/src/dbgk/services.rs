@@ -19,6 +19,8 @@ pub(crate) fn nt_create_debug_object(_: &Nt, f: &mut Frame) -> Result<Flow, Faul
     if flags & !1 != 0 {
         return done(Status::INVALID_PARAMETER);
     }
+    let attributes_at = f.arg(2)?;
+    attempt!(ob::check_attributes(f.m, attributes_at));
     let object = DebugObject::at(attempt!(ob::create(f.m, Kind::DebugObject)));
     sync::init_event(f.m, object.events_present(), KObject::EventNotification, false)?;
     object.event_list().init(f.m)?;

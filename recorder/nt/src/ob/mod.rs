@@ -1,5 +1,6 @@
 //! Objects and handles (nt52.md 12).
 
+mod attributes;
 mod close;
 mod duplicate;
 mod handle;
@@ -7,6 +8,7 @@ mod object;
 mod services;
 mod wait;
 
+pub(crate) use attributes::*;
 pub(crate) use close::*;
 pub(crate) use duplicate::*;
 pub(crate) use handle::*;

@@ -1,6 +1,6 @@
 //! Services on events, mutants, semaphores and the section (nt52.md 8.13).
 
-use super::{create, dereference, grant, header, lookup, open_by_pointer};
+use super::{check_attributes, create, dereference, grant, header, lookup, open_by_pointer};
 use crate::Nt;
 use crate::error::{Res, attempt, done, split};
 use crate::global::DATA;
@@ -31,6 +31,8 @@ pub(crate) fn nt_create_event(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
         1 => KObject::EventSynchronization,
         _ => return done(Status::INVALID_PARAMETER),
     };
+    let attributes_at = f.arg(2)?;
+    attempt!(check_attributes(f.m, attributes_at));
     let body = attempt!(create(f.m, Kind::Event));
     sync::init_event(f.m, DispatcherHeader::at(body), kind, state)?;
     attempt!(insert_object(f.m, body, wanted, at));
@@ -74,6 +76,8 @@ pub(crate) fn nt_reset_event(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
 pub(crate) fn nt_create_mutant(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     let (at, wanted, owned) = (Va(f.arg(0)?), f.arg(1)?, f.arg(3)? & 0xFF != 0);
     attempt!(probe_for_write(f.m, at, 4, 4));
+    let attributes_at = f.arg(2)?;
+    attempt!(check_attributes(f.m, attributes_at));
     let body = attempt!(create(f.m, Kind::Mutant));
     let owner = current(f.m)?.tcb();
     sync::init_mutant(f.m, KMutant::at(body), owned.then_some(owner))?;
@@ -106,6 +110,8 @@ pub(crate) fn nt_create_semaphore(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> 
     if limit <= 0 || count < 0 || count > limit {
         return done(Status::INVALID_PARAMETER);
     }
+    let attributes_at = f.arg(2)?;
+    attempt!(check_attributes(f.m, attributes_at));
     let body = attempt!(create(f.m, Kind::Semaphore));
     sync::init_semaphore(f.m, KSemaphore::at(body), count, limit)?;
     attempt!(insert_object(f.m, body, wanted, at));
@@ -158,10 +164,12 @@ pub(crate) fn signal(m: &mut Machine, body: Va, granted: u32) -> Res<()> {
 }
 
 /// NtOpenSection(SectionHandle, DesiredAccess, ObjectAttributes). There is one image in this world, and
-/// so one section; the name is not looked at.
+/// so one section; the name is not looked at, and the CreateProcess of this kernel32 gives none.
 pub(crate) fn nt_open_section(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     let (at, wanted) = (Va(f.arg(0)?), f.arg(1)?);
     attempt!(probe_for_write(f.m, at, 4, 4));
+    let attributes_at = f.arg(2)?;
+    attempt!(check_attributes(f.m, attributes_at));
     let section = f.m.get(DATA.program_section())?;
     super::reference(f.m, section.va())?;
     attempt!(insert_object(f.m, section.va(), wanted, at));

@@ -22,6 +22,7 @@ use machine::Machine;
 mod arg {
     pub(super) const HANDLE: u8 = 0;
     pub(super) const ACCESS: u8 = 1;
+    pub(super) const ATTRIBUTES: u8 = 2;
     pub(super) const PROCESS: u8 = 3;
     pub(super) const CLIENT_ID: u8 = 4;
     pub(super) const CONTEXT: u8 = 5;
@@ -39,7 +40,7 @@ pub(crate) fn nt_create_thread(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     for (index, arg) in args.iter_mut().enumerate() {
         *arg = f.arg(index as u8)?;
     }
-    let [handle_at, wanted, _, process, client_id_at, context_at, teb_at, suspended] = args;
+    let [handle_at, wanted, attributes_at, process, client_id_at, context_at, teb_at, suspended] = args;
     if context_at == 0 {
         return Ok(Flow::Return(Status::INVALID_PARAMETER.0));
     }
@@ -52,7 +53,8 @@ pub(crate) fn nt_create_thread(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     let raw = attempt!(read_bytes(f.m, Va(teb_at), InitialTeb::EXTENT));
     let initial = f.block(0, 5);
     f.m.put(initial, &raw)?;
-    let args = [handle_at, wanted, 0, process, client_id_at, context_at, initial.0, suspended & 0xFF];
+    let suspended = suspended & 0xFF;
+    let args = [handle_at, wanted, attributes_at, process, client_id_at, context_at, initial.0, suspended];
     f.call(Ke::PspCreateThread.at(), &args, 1)
 }
 
@@ -182,8 +184,8 @@ pub(crate) fn finish(m: &mut Machine, thread: EThread) -> Result<(), Fault> {
 
 /// Steps 1 to 16: the thread, inserted, with its creation reference.
 fn prepare(nt: &Nt, f: &mut Frame) -> Res<EThread> {
-    let (process, context_at, teb_at) =
-        (f.arg(arg::PROCESS)?, Va(f.arg(arg::CONTEXT)?), Va(f.arg(arg::INITIAL_TEB)?));
+    let (attributes_at, process) = (f.arg(arg::ATTRIBUTES)?, f.arg(arg::PROCESS)?);
+    let (context_at, teb_at) = (Va(f.arg(arg::CONTEXT)?), Va(f.arg(arg::INITIAL_TEB)?));
     let m = &mut *f.m;
     let mode = previous_mode(m)?;
     let rights = access::PROCESS_CREATE_THREAD;
@@ -192,6 +194,10 @@ fn prepare(nt: &Nt, f: &mut Frame) -> Res<EThread> {
     if mode == USER && process == m.get(DATA.ps_initial_system_process())? {
         ob::dereference(m, body)?;
         return Err(Status::INVALID_HANDLE.into());
+    }
+    if let Err(status) = split(ob::check_attributes(m, attributes_at))? {
+        ob::dereference(m, body)?;
+        return Err(status.into());
     }
     let mut initial = [0; 5];
     for (index, word) in initial.iter_mut().enumerate() {

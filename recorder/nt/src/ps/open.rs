@@ -5,15 +5,12 @@ use crate::Nt;
 use crate::error::{Res, attempt, done};
 use crate::ke::thread::current_process;
 use crate::layout::*;
-use crate::mm::access::{probe_for_write, read, write};
-use crate::ob;
+use crate::mm::access::{probe, probe_for_write, read, write};
+use crate::ob::{self, ObjectAttributes};
 use contract::{Flow, Frame, Status};
 use guest::{Fault, Pointer, Read, Va};
 use machine::Machine;
 
-/// OBJECT_ATTRIBUTES.ObjectName and Attributes.
-const OBJECT_NAME: u32 = 8;
-const ATTRIBUTES: u32 = 12;
 const OBJ_INHERIT: u32 = 2;
 
 /// What an open asks for.
@@ -31,10 +28,12 @@ fn capture(m: &mut Machine, args: [u32; 4]) -> Res<Open> {
     probe_for_write(m, Va(handle_at), 4, 4)?;
     let ids = match client_id_at {
         0 => None,
-        at => Some((read(m, Va(at))?, read(m, Va(at).add(4))?)),
+        at => {
+            probe(m, Va(at), 8, 4)?;
+            Some((read(m, Va(at))?, read(m, Va(at).add(4))?))
+        }
     };
-    let name: u32 = read(m, Va(attributes_at).add(OBJECT_NAME))?;
-    let attributes: u32 = read(m, Va(attributes_at).add(ATTRIBUTES))?;
+    let ObjectAttributes { name, attributes } = ob::capture_attributes(m, attributes_at)?;
     let Some((unique_process, unique_thread)) = ids.filter(|_| name == 0) else {
         // A name alone would be looked up; no process or thread has one.
         let both_or_neither = (name != 0) == ids.is_some();

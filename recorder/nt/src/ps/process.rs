@@ -74,7 +74,7 @@ fn run(f: &mut Frame, args: [u32; 9]) -> Result<Flow, Fault> {
 
 /// Everything but step 26: the process, and the status of telling the caller.
 fn create_from_user(m: &mut Machine, args: [u32; 9]) -> Res<(EProcess, Status)> {
-    let [handle_at, wanted, _, parent, flags, section, debug, exception_port, in_job] = args;
+    let [handle_at, wanted, attributes_at, parent, flags, section, debug, exception_port, in_job] = args;
     let mode = previous_mode(m)?;
     probe_for_write(m, Va(handle_at), 4, 4)?;
     if parent == 0 || flags & !LEGAL_FLAGS != 0 {
@@ -86,6 +86,7 @@ fn create_from_user(m: &mut Machine, args: [u32; 9]) -> Res<(EProcess, Status)> 
     if in_job != 0 {
         return Err(Status::INVALID_PARAMETER.into());
     }
+    ob::check_attributes(m, attributes_at)?;
     let section = match section {
         0 => None,
         handle => {

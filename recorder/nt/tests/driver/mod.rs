@@ -31,6 +31,7 @@ pub struct Driver {
 }
 
 /// A word of a call.
+#[derive(Clone, Copy)]
 pub enum Arg<'a> {
     Value(u32),
     /// Pointer to these words; they can be read back.
