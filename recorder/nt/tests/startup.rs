@@ -86,9 +86,10 @@ fn creation_checks_its_arguments_in_their_order() {
 }
 
 /// Pointers that no OBJECT_ATTRIBUTES can be at, and what giving them comes to.
-const NOWHERE: [(u32, Status); 5] = [
+const NOWHERE: [(u32, Status); 6] = [
     (program::DATA.0 + 2, Status::DATATYPE_MISALIGNMENT),
     (0x10, Status::ACCESS_VIOLATION),
+    (program::BASE.0 - 4, Status::ACCESS_VIOLATION),
     (program::DATA.0 + 0xFF0, Status::ACCESS_VIOLATION),
     (0xC000_0000, Status::ACCESS_VIOLATION),
     (0xFFDF_0000, Status::ACCESS_VIOLATION),
