@@ -22,6 +22,7 @@ mod nesting;
 mod player;
 mod quiet;
 mod record;
+mod registers;
 mod replay;
 mod run;
 mod scene;
