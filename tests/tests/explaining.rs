@@ -68,6 +68,7 @@ fn resync_tells_of_what_does_not_follow_from_the_first_difference() {
     assert!(ran.out.contains("in consequence "), "{ran:?}");
     let (all, ran) = parts(&["explain", "x.case", "--resync"]);
     assert_eq!(all[0], first[0], "{ran:?}");
+    assert!(ran.out.contains("what follows from it differs in 2 later events\n"), "{ran:?}");
     // What the dead worker does not do follows; that line is not told of.
     assert!(!all.iter().any(|line| line.contains("line 8")), "{all:?}");
 }

@@ -3,6 +3,15 @@
 //! A block begins where a run came to and ends behind the first instruction that may go elsewhere or
 //! change the conditions under which blocks run. It is keyed by its physical address, so that every
 //! mapping of a page finds it, and dropped when its page is written.
+//!
+//! Two kinds of instructions are never kept, and go through [`crate::fetch`] one at a time:
+//!
+//! - One that crosses the end of its page. Its first half lies in one physical frame, and which frame
+//!   has the second is up to the mapping of the next linear page: another address space that shares the
+//!   first frame may have another, or none, and then the fetch must fault. A block knows one frame,
+//!   which is its key and whose writes drop it.
+//! - One of a 16-bit code segment. The same bytes mean something else there, so that the width would be
+//!   part of the key; and an NT guest hardly ever executes any, so that there is nothing to gain.
 
 use crate::fast::{After, Fast, after, fast};
 use crate::lower::{LONGEST, Lowered, lower};

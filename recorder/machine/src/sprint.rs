@@ -183,8 +183,9 @@ impl Machine {
             }
             let linear = ground.code_base.wrapping_add(eip);
             let slot = Directory::slot(linear);
+            // Nor may a stop at a breakpoint mark it: the machine is the same whoever stops it.
             if !directory.has(slot, linear, ground.space, self.memory.cache.epoch())
-                && !self.open(directory, slot, linear, ground)
+                && (breakpoints.contains(&Va(linear)) || !self.open(directory, slot, linear, ground))
             {
                 break;
             }

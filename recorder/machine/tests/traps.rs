@@ -313,6 +313,20 @@ fn breakpoints_stop_before_their_instruction_but_not_at_the_runs_first() {
 }
 
 #[test]
+fn a_breakpoint_leaves_no_trace_on_the_page_before_which_it_stops() {
+    let there = KERNEL + 0x2F000;
+    let mut world = World::new();
+    world.poke(there, &[0x40]);
+    world.code(KERNEL_CODE, |a| a.jmp(u64::from(there)));
+    let mut stopped = world.m.clone();
+    let stops = [Va(there)];
+    let until = Until { breakpoints: &stops, ..Until::budget(100) };
+    assert_eq!(stopped.run(&until), Stop::Breakpoint(Va(there)));
+    assert_eq!(world.m.run(&Until::budget(1)), Stop::Budget);
+    assert!(stopped == world.m, "the page was marked as accessed");
+}
+
+#[test]
 fn a_handler_that_always_faults_does_not_keep_a_run_from_ending() {
     let mut world = World::new();
     // The handler of #UD is itself an undefined instruction, and its stack is all of memory.

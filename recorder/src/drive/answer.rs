@@ -3,6 +3,7 @@
 use super::call::{Pending, dword};
 use super::frame::UNWRITTEN;
 use super::look::{flags_text, selector_text};
+use super::registers;
 use super::run::Run;
 use crate::case::Event;
 use crate::verbs::{Binds, Choices, Gives, How, Param, choices};
@@ -136,14 +137,7 @@ impl Run {
             show("eflags", flags_text(get(layout.eflags())));
         }
         if has(context::INTEGER) {
-            for (name, slot) in [
-                ("eax", layout.eax()),
-                ("ebx", layout.ebx()),
-                ("ecx", layout.ecx()),
-                ("edx", layout.edx()),
-                ("esi", layout.esi()),
-                ("edi", layout.edi()),
-            ] {
+            for (name, slot) in registers::integer(layout) {
                 show(name, self.place_text(get(slot)));
             }
         }
@@ -159,14 +153,7 @@ impl Run {
         }
         super::float::show(bytes, has(context::FLOATING_POINT), has(context::EXTENDED_REGISTERS), &mut show);
         if has(context::DEBUG_REGISTERS) {
-            for (name, slot) in [
-                ("dr0", layout.dr0()),
-                ("dr1", layout.dr1()),
-                ("dr2", layout.dr2()),
-                ("dr3", layout.dr3()),
-                ("dr6", layout.dr6()),
-                ("dr7", layout.dr7()),
-            ] {
+            for (name, slot) in registers::debug(layout) {
                 show(name, format!("{:08X}", get(slot)));
             }
         }

@@ -1,6 +1,7 @@
 //! What goes on the stack for a call: the parameters, and the locals that they point to.
 
 use super::quiet::park;
+use super::registers;
 use super::run::{Run, unavailable};
 use crate::case::{Event, HandleRef, Time, Value};
 use crate::verbs::Param;
@@ -303,30 +304,7 @@ impl Run {
         let layout = Context::at(Va(0));
         let mut set = |slot: guest::Slot<u32>, value: u32| put(&mut raw, slot, value);
         set(layout.ebp(), at.map_or(0, |at| at.ebp));
-        for (key, slot) in [
-            ("eip", layout.eip()),
-            ("esp", layout.esp()),
-            ("eflags", layout.eflags()),
-            ("segcs", layout.seg_cs()),
-            ("segss", layout.seg_ss()),
-            ("ebp", layout.ebp()),
-            ("eax", layout.eax()),
-            ("ebx", layout.ebx()),
-            ("ecx", layout.ecx()),
-            ("edx", layout.edx()),
-            ("esi", layout.esi()),
-            ("edi", layout.edi()),
-            ("segds", layout.seg_ds()),
-            ("seges", layout.seg_es()),
-            ("segfs", layout.seg_fs()),
-            ("seggs", layout.seg_gs()),
-            ("dr0", layout.dr0()),
-            ("dr1", layout.dr1()),
-            ("dr2", layout.dr2()),
-            ("dr3", layout.dr3()),
-            ("dr6", layout.dr6()),
-            ("dr7", layout.dr7()),
-        ] {
+        for (key, slot) in registers::all(layout) {
             if *event.value(key) != Value::None {
                 set(slot, self.word(event.value(key), actor)?);
             }

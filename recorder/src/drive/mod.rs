@@ -5,8 +5,9 @@
 //! user stack as the program would, and lets the machine run until it is quiet again. Everything that
 //! reaches the machine is a [`crate::recording::Reaching`], so that a replay can do it again.
 //!
-//! `motor` runs the machine and serves native routines; `quiet` decides when it is at rest; `call`
-//! places calls; `answer` reads what they gave back; `scene`, `world` and `look` are the other lines;
+//! `record` carries a whole case out, `run` its lines one at a time; `motor` runs the machine and serves
+//! native routines; `quiet` decides when it is at rest; `call` places calls; `answer` reads what they
+//! gave back; `scene`, `world` and `look` are the other lines; `view` is what is told after each;
 //! `replay` needs nothing of these but the motor.
 
 mod answer;
@@ -20,14 +21,18 @@ mod motor;
 mod nesting;
 mod player;
 mod quiet;
+mod record;
+mod registers;
 mod replay;
 mod run;
 mod scene;
+mod view;
 mod world;
 
 pub use error::{RecordError, WriteError};
 pub use look::symbol;
 pub use motor::apply;
 pub use player::{Player, SeekError};
+pub use record::{Driven, drive, record, record_in_detail, record_into};
 pub use replay::{Replay, Replayed, Step};
-pub use run::{Driven, Run, drive, record, record_in_detail, record_into};
+pub use run::Run;

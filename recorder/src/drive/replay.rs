@@ -3,7 +3,7 @@
 use super::error::RecordError;
 use super::look::symbol;
 use super::motor::{Detail, Motor, Notes, Pause, apply};
-use crate::{EventRecord, Recording};
+use crate::{EventRecord, Recording, TraceStep};
 use contract::{Kernel, ObjectId};
 use machine::Machine;
 
@@ -132,7 +132,9 @@ impl<'r> Replay<'r> {
         let _ = feed(&mut motor, recorded, |_| true);
         let Notes { trace, threads, .. } = motor.take_notes();
         let longest = trace.len().max(recorded.trace.len());
-        let parts = (0..longest).find(|index| trace.get(*index) != recorded.trace.get(*index));
+        // Depth is left out: the recorder knows who was at work before the event, and a replay does not.
+        let flat = |step: Option<&TraceStep>| step.map(|step| TraceStep { depth: 0, ..step.clone() });
+        let parts = (0..longest).find(|index| flat(trace.get(*index)) != flat(recorded.trace.get(*index)));
         let step = parts.and_then(|index| {
             let recorded = recorded.trace.get(index).map(|step| (step, &recorded.threads));
             recorded.or(trace.get(index).map(|step| (step, &threads)))

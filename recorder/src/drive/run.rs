@@ -1,16 +1,15 @@
 //! A run of a case, an event at a time.
 
+use super::boot;
 use super::call::Pending;
-use super::error::{RecordError, WriteError};
+use super::error::RecordError;
 use super::motor::{Detail, Motor};
-use super::{boot, quiet};
 use crate::case::{Line, NameKind, Value};
 use crate::verbs::{Deed, How};
-use crate::{Case, EventRecord, Header, Recording, TraceStep, Writer};
-use contract::{Activity, Kernel, Named, ObjectId, ObjectKind, Outcome, Owner, Scene, View};
+use crate::{Case, EventRecord, Header, TraceStep};
+use contract::{Kernel, Named, ObjectId, ObjectKind, Outcome, Owner, Scene};
 use machine::Machine;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc;
 
 /// A run of a case, an event at a time.
 pub struct Run {
@@ -58,9 +57,6 @@ pub struct Run {
     pub(super) passed_over: BTreeSet<ObjectId>,
 }
 
-/// Events that may wait to be packed.
-const AHEAD: usize = 16;
-
 /// What a thread is seen to do.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watched {
@@ -76,122 +72,8 @@ pub(super) struct Watched {
     pub(super) seen_at: Option<u32>,
 }
 
-/// Runs a case on a kernel.
-///
-/// # Errors
-/// [`RecordError`].
-pub fn record(case: &Case, kernel: &'static dyn Kernel) -> Result<Recording, RecordError> {
-    record_all(case, kernel, Detail::No)
-}
-
-/// Runs a case on a kernel an instruction at a time, so that a replay can name the first instruction
-/// that differs ([`EventRecord::steps`]). Slower; the outcomes and views are those of [`record`].
-///
-/// # Errors
-/// [`RecordError`].
-pub fn record_in_detail(case: &Case, kernel: &'static dyn Kernel) -> Result<Recording, RecordError> {
-    record_all(case, kernel, Detail::Yes)
-}
-
-/// Runs a case on a kernel and keeps nothing but what a program could tell apart: each event's outcome,
-/// and the view after it.
-///
-/// # Errors
-/// [`RecordError`].
-pub fn drive(case: &Case, kernel: &'static dyn Kernel) -> Result<Driven, RecordError> {
-    let mut run = Run::start_with(case, kernel, Detail::Nothing)?;
-    let mut events = Vec::new();
-    while let Some((_, outcome)) = run.next_line()? {
-        events.push((outcome, run.view()));
-    }
-    Ok(Driven { events, kernel, boot: run.boot.machine, end: run.motor.m, named: run.motor.named })
-}
-
-/// What could be told apart of a run.
-#[derive(Clone)]
-pub struct Driven {
-    /// Each event's outcome, and the view after it.
-    pub events: Vec<(Outcome, View)>,
-    kernel: &'static dyn Kernel,
-    boot: Machine,
-    end: Machine,
-    named: Vec<Named>,
-}
-
-impl Driven {
-    /// What was left behind at the end ([`crate::left_behind`]): looked for when asked.
-    pub fn left_behind(&self) -> Vec<(String, u32)> {
-        crate::left_behind(self.kernel, &self.boot, &self.end, &self.named)
-    }
-}
-
-/// Runs a case on a kernel and writes its recording as it goes: whoever is killed meanwhile leaves the
-/// events that are over. With `detail` as [`record_in_detail`] does. Gives the output back, and how many
-/// instructions were retired.
-///
-/// # Errors
-/// [`WriteError`].
-pub fn record_into<W: std::io::Write + Send>(
-    case: &Case,
-    kernel: &'static dyn Kernel,
-    detail: bool,
-    out: W,
-) -> Result<(W, u64), WriteError> {
-    let detail = if detail { Detail::Yes } else { Detail::No };
-    let mut run = Run::start_with(case, kernel, detail)?;
-    let header = run.header(detail);
-    let booted = boot::booted(kernel, detail)?;
-    let mut writer = Writer::start_with(out, &header, case.lines.len() as u32, &run.boot, booted.chunk())?;
-    // Packing takes about as long as running: it is done beside it, and never lags far behind.
-    std::thread::scope(|scope| {
-        let (send, receive) = mpsc::sync_channel::<(EventRecord, Vec<String>)>(AHEAD);
-        let packing = scope.spawn(move || {
-            let mut routines = header.routines;
-            for (event, added) in receive {
-                routines.extend(added);
-                writer.event(&event, &routines)?;
-            }
-            writer.finish(&routines)
-        });
-        let mut told = run.motor.routines.len();
-        let mut failed = None;
-        loop {
-            match run.next_event() {
-                Ok(Some(event)) => {
-                    let added = run.motor.routines[told..].to_vec();
-                    told = run.motor.routines.len();
-                    // Nobody receives any more: the output has failed, which is told below.
-                    if send.send((event, added)).is_err() {
-                        break;
-                    }
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    failed = Some(error);
-                    break;
-                }
-            }
-        }
-        drop(send);
-        let out = packing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        match failed {
-            Some(error) => Err(error.into()),
-            None => Ok((out?, run.motor.m.retired)),
-        }
-    })
-}
-
-fn record_all(case: &Case, kernel: &'static dyn Kernel, detail: Detail) -> Result<Recording, RecordError> {
-    let mut run = Run::start_with(case, kernel, detail)?;
-    let mut events = Vec::new();
-    while let Some(event) = run.next_event()? {
-        events.push(event);
-    }
-    Ok(Recording { header: run.header(detail), boot: run.boot, events })
-}
-
 impl Run {
-    fn header(&self, detail: Detail) -> Header {
+    pub(super) fn header(&self, detail: Detail) -> Header {
         Header {
             kernel: self.kernel.name().to_owned(),
             case: self.case.name.clone(),
@@ -210,7 +92,11 @@ impl Run {
         Run::start_with(case, kernel, Detail::No)
     }
 
-    fn start_with(case: &Case, kernel: &'static dyn Kernel, detail: Detail) -> Result<Run, RecordError> {
+    pub(super) fn start_with(
+        case: &Case,
+        kernel: &'static dyn Kernel,
+        detail: Detail,
+    ) -> Result<Run, RecordError> {
         let booted = boot::booted(kernel, detail)?;
         let mut motor = Motor::new(kernel, booted.event.machine.clone(), detail);
         motor.routines = booted.routines.clone();
@@ -293,7 +179,7 @@ impl Run {
     }
 
     /// Carries out the next line.
-    fn next_line(&mut self) -> Result<Option<(Line, Outcome)>, RecordError> {
+    pub(super) fn next_line(&mut self) -> Result<Option<(Line, Outcome)>, RecordError> {
         let Some(line) = self.case.lines.get(self.next).cloned() else { return Ok(None) };
         self.next += 1;
         let outcome = self.carry_out(&line)?;
@@ -375,48 +261,6 @@ impl Run {
             return Some(Owner::Init);
         }
         Some(Owner::Process(self.objects.get(process)?.0))
-    }
-
-    fn view(&self) -> View {
-        let m = &self.motor.m;
-        let mut view = self.kernel.view(m, &self.motor.named);
-        for thread in &mut view.threads {
-            let id = self.motor.named.iter().find(|named| named.name == thread.name).map(|named| named.id);
-            if let Some(watched) = id.and_then(|id| self.watched.get(&id)) {
-                thread.ran = watched.ran.clone();
-                thread.call = watched.call.as_ref().map(|call| {
-                    let outcome = match &call.outcome {
-                        Some(outcome) => outcome.clone(),
-                        None => self.unfinished(id.expect("a watched thread has an id")),
-                    };
-                    format!("{} {outcome}", call.verb.name)
-                });
-            }
-        }
-        for (process, name, handle, id) in &self.shown {
-            let owner = self.owner(process);
-            let open = owner.is_some_and(|owner| {
-                self.kernel.object(m, owner, *handle).is_some_and(|(found, _)| found == *id)
-            });
-            view.handles.push((format!("{process}:{name}"), open));
-        }
-        view
-    }
-
-    /// What a call that has not returned is doing.
-    pub(super) fn unfinished(&self, thread: ObjectId) -> Outcome {
-        let statuses = self.kernel.threads(&self.motor.m);
-        let Some(status) = statuses.iter().find(|status| status.id == thread) else { return Outcome::Ended };
-        match status.activity {
-            Activity::Terminated => Outcome::Ended,
-            Activity::Waiting | Activity::Suspended => Outcome::Waits,
-            Activity::Initialized => Outcome::Ended,
-            Activity::Runnable if quiet::parked(&self.motor.m, status) => Outcome::Ended,
-            Activity::Runnable if self.passed_over.contains(&thread) => Outcome::Ready,
-            // An event in a hurry does not wait until everybody had the processor.
-            Activity::Runnable if self.hurried && !status.current => Outcome::Ready,
-            Activity::Runnable => Outcome::Busy,
-        }
     }
 
     /// Whether a name of the case stands for an object that was created on this kernel.

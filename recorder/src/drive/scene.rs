@@ -2,6 +2,7 @@
 
 use super::call::{Answer, Given};
 use super::error::RecordError;
+use super::registers;
 use super::run::{Run, unavailable};
 use crate::case::{Event, Line, NameKind, Value};
 use contract::context::{self, Context};
@@ -180,30 +181,7 @@ fn patches(event: &Event) -> Vec<(u32, u32)> {
     if let Some(groups) = given("contextflags") {
         patch(layout.context_flags(), context::FULL | groups);
     }
-    for (key, slot) in [
-        ("eflags", layout.eflags()),
-        ("eip", layout.eip()),
-        ("esp", layout.esp()),
-        ("ebp", layout.ebp()),
-        ("eax", layout.eax()),
-        ("ebx", layout.ebx()),
-        ("ecx", layout.ecx()),
-        ("edx", layout.edx()),
-        ("esi", layout.esi()),
-        ("edi", layout.edi()),
-        ("segcs", layout.seg_cs()),
-        ("segds", layout.seg_ds()),
-        ("seges", layout.seg_es()),
-        ("segfs", layout.seg_fs()),
-        ("seggs", layout.seg_gs()),
-        ("segss", layout.seg_ss()),
-        ("dr0", layout.dr0()),
-        ("dr1", layout.dr1()),
-        ("dr2", layout.dr2()),
-        ("dr3", layout.dr3()),
-        ("dr6", layout.dr6()),
-        ("dr7", layout.dr7()),
-    ] {
+    for (key, slot) in registers::all(layout) {
         if let Some(value) = given(key) {
             patch(slot, value);
         }

@@ -65,6 +65,10 @@ pub struct Argument {
     pub doc: &'static str,
 }
 
+const fn arg(key: &'static str, kind: Kind, default: Default, doc: &'static str) -> Argument {
+    Argument { key, kind, default, doc }
+}
+
 /// How often an event happens at most.
 pub const TIMES_MAX: u32 = 300;
 
@@ -268,7 +272,7 @@ impl Verb {
 /// Every verb: what threads call, in alphabetical order, and what else they execute; then the lines
 /// that set the scene, move the world, act as a driver, and look.
 pub fn table() -> impl Iterator<Item = &'static Verb> {
-    nt::VERBS.iter().chain(program::VERBS).chain(world::VERBS)
+    nt::VERBS.iter().copied().chain(program::VERBS).chain(world::VERBS)
 }
 
 /// The verb of that name.

@@ -1,11 +1,7 @@
 //! What threads execute of their program besides calls.
 
 use super::choices::FAULTS;
-use super::{Argument, Binds, By, Deed, Default, Default::*, How, Kind, Verb};
-
-const fn arg(key: &'static str, kind: Kind, default: Default, doc: &'static str) -> Argument {
-    Argument { key, kind, default, doc }
-}
+use super::{Argument, Binds, By, Deed, Default::*, How, Kind, Verb, arg};
 
 const fn program(name: &'static str, doc: &'static str, args: &'static [Argument]) -> Verb {
     Verb { name, doc, by: By::Thread, args, binds: Binds::Nothing, how: How::Program(name) }

@@ -1,11 +1,7 @@
 //! Lines that set the scene, move the world, act as a test driver would, and look.
 
 use super::choices::*;
-use super::{Argument, Binds, By, Deed, Default, Default::*, Gives, How, Kind, Param, Param::*, Verb};
-
-const fn arg(key: &'static str, kind: Kind, default: Default, doc: &'static str) -> Argument {
-    Argument { key, kind, default, doc }
-}
+use super::{Argument, Binds, By, Deed, Default::*, Gives, How, Kind, Param, Param::*, Verb, arg};
 
 const fn deed(name: &'static str, doc: &'static str, args: &'static [Argument], deed: Deed) -> Verb {
     Verb { name, doc, by: By::World, args, binds: Binds::Nothing, how: How::Recorder(deed) }

@@ -39,6 +39,7 @@ pub(super) fn run(here: &Path, options: &ExplainOptions, messages: &mut Messages
         true => following,
         false => consequences(comparison, first.event),
     };
+    text.push_str(&heading(options.resync, partings.len(), later.len()));
     text.push_str(&folded(comparison, &later));
     messages.text(&text)?;
     Ok(UNEXPECTED)
@@ -150,14 +151,23 @@ fn consequences(comparison: &Comparison, first: usize) -> Vec<Parting> {
     later.filter_map(parting).collect()
 }
 
+/// What is said of the events that differ besides the partings. An event that parts anew by itself can
+/// differ besides in what follows from earlier ones: then it is one of these too.
+fn heading(resync: bool, partings: usize, later: usize) -> String {
+    let them = if partings == 1 { "it" } else { "them" };
+    match (resync, later) {
+        (false, 0) => "nothing after it differs\n".to_owned(),
+        (false, 1) => "in consequence 1 later event differs\n".to_owned(),
+        (false, _) => format!("in consequence {later} later events differ\n"),
+        (true, 0) => format!("nothing that follows from {them} differs later\n"),
+        (true, 1) => format!("what follows from {them} differs in 1 later event\n"),
+        (true, _) => format!("what follows from {them} differs in {later} later events\n"),
+    }
+}
+
+/// The first of the later events, with what differs in them.
 fn folded(comparison: &Comparison, later: &[Parting]) -> String {
-    if later.is_empty() {
-        return "nothing after it differs\n".to_owned();
-    }
-    let mut text = format!("in consequence {} later events differ (or facts set aside do)\n", later.len());
-    if later.len() == 1 {
-        text = "in consequence 1 later event differs\n".to_owned();
-    }
+    let mut text = String::new();
     for parting in later.iter().take(LATER) {
         let event = &comparison.events[parting.event - 1];
         let names: Vec<String> = parting.facts.iter().map(Differing::name).collect();

@@ -16,7 +16,10 @@ pub struct Bochs {
 
 impl Bochs {
     /// Looks for a Bochs that can be used: with its debugger and a terminal display, and `script`, which
-    /// gives it a terminal. The text says what is missing.
+    /// gives it a terminal.
+    ///
+    /// # Errors
+    /// What is missing, or why the Bochs that was found cannot be used.
     pub fn find() -> Result<Bochs, String> {
         if !cfg!(target_os = "linux") {
             return Err("no bochs: it is driven on Linux only".to_owned());
@@ -41,6 +44,9 @@ impl Bochs {
     ///
     /// # Errors
     /// What went wrong, with the end of Bochs's own log.
+    ///
+    /// # Panics
+    /// When the tape is longer than the place that the monitor has for it.
     pub fn play(&self, folder: &Path, tape: &[u8]) -> Result<Vec<u8>, String> {
         assert!(tape.len() <= TAPE_SIZE as usize, "the tape is longer than its place");
         self.prepare(folder, tape).map_err(|error| format!("{}: {error}", folder.display()))?;

@@ -214,12 +214,18 @@ impl Scene {
     }
 
     /// Puts the code of the test at EIP, and a VMCALL behind it.
+    ///
+    /// # Panics
+    /// When the code cannot be assembled.
     pub fn code(&mut self, write: impl FnOnce(&mut CodeAssembler) -> Assembled) -> &mut Scene {
         let at = self.m.cpu.next().0;
         self.code_at(at, write)
     }
 
     /// Puts code at a place, and a VMCALL behind it.
+    ///
+    /// # Panics
+    /// When the code cannot be assembled.
     pub fn code_at(&mut self, at: u32, write: impl FnOnce(&mut CodeAssembler) -> Assembled) -> &mut Scene {
         let mut stubs = Stubs::new(Va(at));
         write(&mut stubs.asm).expect("the test's code can be assembled");

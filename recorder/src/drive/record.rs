@@ -1,0 +1,127 @@
+//! A whole run of a case: recorded, written as it goes, or only looked at.
+
+use super::boot;
+use super::error::{RecordError, WriteError};
+use super::motor::Detail;
+use super::run::Run;
+use crate::{Case, EventRecord, Recording, Writer};
+use contract::{Kernel, Named, Outcome, View};
+use machine::Machine;
+use std::sync::mpsc;
+
+/// Events that may wait to be packed.
+const AHEAD: usize = 16;
+
+/// Runs a case on a kernel.
+///
+/// # Errors
+/// [`RecordError`].
+pub fn record(case: &Case, kernel: &'static dyn Kernel) -> Result<Recording, RecordError> {
+    record_all(case, kernel, Detail::No)
+}
+
+/// Runs a case on a kernel an instruction at a time, so that a replay can name the first instruction
+/// that differs ([`EventRecord::steps`]). Slower; the outcomes and views are those of [`record`].
+///
+/// # Errors
+/// [`RecordError`].
+pub fn record_in_detail(case: &Case, kernel: &'static dyn Kernel) -> Result<Recording, RecordError> {
+    record_all(case, kernel, Detail::Yes)
+}
+
+/// Runs a case on a kernel and keeps nothing but what a program could tell apart: each event's outcome,
+/// and the view after it.
+///
+/// # Errors
+/// [`RecordError`].
+pub fn drive(case: &Case, kernel: &'static dyn Kernel) -> Result<Driven, RecordError> {
+    let mut run = Run::start_with(case, kernel, Detail::Nothing)?;
+    let mut events = Vec::new();
+    while let Some((_, outcome)) = run.next_line()? {
+        events.push((outcome, run.view()));
+    }
+    Ok(Driven { events, kernel, boot: run.boot.machine, end: run.motor.m, named: run.motor.named })
+}
+
+/// What could be told apart of a run.
+#[derive(Clone)]
+pub struct Driven {
+    /// Each event's outcome, and the view after it.
+    pub events: Vec<(Outcome, View)>,
+    kernel: &'static dyn Kernel,
+    boot: Machine,
+    end: Machine,
+    named: Vec<Named>,
+}
+
+impl Driven {
+    /// What was left behind at the end ([`crate::left_behind`]): looked for when asked.
+    pub fn left_behind(&self) -> Vec<(String, u32)> {
+        crate::left_behind(self.kernel, &self.boot, &self.end, &self.named)
+    }
+}
+
+/// Runs a case on a kernel and writes its recording as it goes: whoever is killed meanwhile leaves the
+/// events that are over. With `detail` as [`record_in_detail`] does. Gives the output back, and how many
+/// instructions were retired.
+///
+/// # Errors
+/// [`WriteError`].
+pub fn record_into<W: std::io::Write + Send>(
+    case: &Case,
+    kernel: &'static dyn Kernel,
+    detail: bool,
+    out: W,
+) -> Result<(W, u64), WriteError> {
+    let detail = if detail { Detail::Yes } else { Detail::No };
+    let mut run = Run::start_with(case, kernel, detail)?;
+    let header = run.header(detail);
+    let booted = boot::booted(kernel, detail)?;
+    let mut writer = Writer::start_with(out, &header, case.lines.len() as u32, &run.boot, booted.chunk())?;
+    // Packing takes about as long as running: it is done beside it, and never lags far behind.
+    std::thread::scope(|scope| {
+        let (send, receive) = mpsc::sync_channel::<(EventRecord, Vec<String>)>(AHEAD);
+        let packing = scope.spawn(move || {
+            let mut routines = header.routines;
+            for (event, added) in receive {
+                routines.extend(added);
+                writer.event(&event, &routines)?;
+            }
+            writer.finish(&routines)
+        });
+        let mut told = run.motor.routines.len();
+        let mut failed = None;
+        loop {
+            match run.next_event() {
+                Ok(Some(event)) => {
+                    let added = run.motor.routines[told..].to_vec();
+                    told = run.motor.routines.len();
+                    // Nobody receives any more: the output has failed, which is told below.
+                    if send.send((event, added)).is_err() {
+                        break;
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        drop(send);
+        let out = packing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok((out?, run.motor.m.retired)),
+        }
+    })
+}
+
+fn record_all(case: &Case, kernel: &'static dyn Kernel, detail: Detail) -> Result<Recording, RecordError> {
+    let mut run = Run::start_with(case, kernel, detail)?;
+    let mut events = Vec::new();
+    while let Some(event) = run.next_event()? {
+        events.push(event);
+    }
+    Ok(Recording { header: run.header(detail), boot: run.boot, events })
+}

@@ -1,0 +1,101 @@
+//! Processes and their memory.
+
+use super::*;
+
+pub(super) static VERBS: &[Verb] = &[
+    call(
+        "NtAllocateVirtualMemory",
+        "Reserves or commits pages; `name =` binds their address.",
+        &[
+            arg("process", Kind::Handle, Is("self"), "whose pages"),
+            arg("base", Kind::Address, Is("0"), "where; 0 leaves it to the kernel"),
+            arg("zero-bits", Kind::Number, Is("0"), "how many high bits of the address must be zero"),
+            arg("size", Kind::Number, Is("0x1000"), "how many bytes"),
+            arg("type", Kind::Flags(&ALLOCATION), Is("MEM_COMMIT|MEM_RESERVE"), "what to do"),
+            arg("protect", Kind::Flags(&PROTECTION), Is("PAGE_READWRITE"), "the pages' protection"),
+        ],
+        &[Arg("process"), InOut("base"), Arg("zero-bits"), Pointer("size"), Arg("type"), Arg("protect")],
+        Binds::Value("base"),
+    ),
+    call(
+        "NtCreateProcessEx",
+        "Makes a process by the bare service, without a thread; `name =` binds its handle.",
+        &[
+            access("PROCESS_ALL_ACCESS"),
+            arg("parent", Kind::Handle, Is("self"), "whose child it is"),
+            arg("flags", Kind::Number, Is("0"), "2: no debug inheritance, 4: inherit handles"),
+            arg("section", Kind::Handle, Is("NULL"), "the image section"),
+            arg("debug", Kind::Handle, Is("NULL"), "the debug object"),
+            arg("exception-port", Kind::Handle, Is("NULL"), "the exception port"),
+            arg("in-job", Kind::Number, Is("0"), "whether it belongs to its parent's job"),
+        ],
+        &[
+            OutHandle,
+            Arg("access"),
+            ObjectAttributes,
+            Arg("parent"),
+            Arg("flags"),
+            Arg("section"),
+            Arg("debug"),
+            Arg("exception-port"),
+            Arg("in-job"),
+        ],
+        Binds::Object(ObjectKind::Process),
+    ),
+    call(
+        "NtFreeVirtualMemory",
+        "Releases or decommits pages.",
+        &[
+            arg("process", Kind::Handle, Is("self"), "whose pages"),
+            arg("base", Kind::Address, Required, "where"),
+            arg("size", Kind::Number, Is("0"), "how many bytes; 0 for all of the allocation"),
+            arg("type", Kind::Flags(&ALLOCATION), Is("MEM_RELEASE"), "what to do"),
+        ],
+        &[Arg("process"), Pointer("base"), Pointer("size"), Arg("type")],
+        NOTHING,
+    ),
+    call(
+        "NtOpenProcess",
+        "Opens a process by its id; `name =` binds the handle.",
+        &[
+            access("PROCESS_ALL_ACCESS"),
+            arg("process", Kind::Process, Absent, "whose id"),
+            PROCESS_ID,
+            THREAD_ID,
+            NAMED,
+            ATTRIBUTES_OF_HANDLE,
+        ],
+        &[OutHandle, Arg("access"), ObjectAttributes, ClientId("process")],
+        Binds::Handle(None),
+    ),
+    call(
+        "NtQueryInformationProcess",
+        "Asks about a process.",
+        &[PROCESS, arg("class", Kind::Choice(&PROCESS_CLASS), Is("basic"), "what"), LENGTH, WHOLE],
+        &[Arg("process"), Query],
+        NOTHING,
+    ),
+    call(
+        "NtReadVirtualMemory",
+        "Reads a doubleword of a process's memory.",
+        &[PROCESS, arg("base", Kind::Address, Required, "where")],
+        &[Arg("process"), Arg("base"), OutWord("value"), Const(4), Scratch(4)],
+        NOTHING,
+    ),
+    call("NtResumeProcess", "Resumes every thread of a process.", &[PROCESS], &[Arg("process")], NOTHING),
+    call(
+        "NtSetInformationProcess",
+        "Changes a process.",
+        &[PROCESS, arg("class", Kind::Choice(&PROCESS_CLASS), Required, "what"), VALUE, LENGTH],
+        &[Arg("process"), Set],
+        NOTHING,
+    ),
+    call("NtSuspendProcess", "Suspends every thread of a process.", &[PROCESS], &[Arg("process")], NOTHING),
+    call(
+        "NtTerminateProcess",
+        "Ends a process; with a NULL handle, the caller's other threads.",
+        &[PROCESS, STATUS],
+        &[Arg("process"), Arg("status")],
+        NOTHING,
+    ),
+];
