@@ -280,7 +280,8 @@ fn part(
     parts.retain(|part| !matches!(part.what, What::Float("fcs" | "fds")));
     let start = &stretch.start.memory;
     let memory = memory_differences(start, start, &stretch.end.memory, memory);
-    parts.extend(memory.into_iter().filter(|part| !is_narrow_push(part)));
+    let newer = |part: &Difference| is_narrow_push(part) || is_newer_image(&stretch.end.memory, part);
+    parts.extend(memory.into_iter().filter(|part| !newer(part)));
     let text = parts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     (!parts.is_empty()).then(|| format!("at the end of a stretch of {} steps: {text}", stretch.steps.len()))
 }
@@ -290,4 +291,14 @@ fn part(
 fn is_narrow_push(part: &Difference) -> bool {
     let What::Memory(_, before) = part.what else { return false };
     part.ours >> 16 == 0 && part.ours & 0xFFFF == part.theirs & 0xFFFF && part.theirs >> 16 == before >> 16
+}
+
+/// An image of FXSAVE: newer processors put MXCSR.DAZ into its mask of MXCSR, and no selectors with FIP
+/// and FDP. The image is known by that mask, which lies 16 bytes behind the one and 8 behind the other.
+fn is_newer_image(memory: &Memory, part: &Difference) -> bool {
+    const MASK: u32 = 0xFFBF;
+    let What::Memory(at, _) = part.what else { return false };
+    let behind = |distance| memory.read_u32(Pa(at.wrapping_add(distance))) == MASK;
+    let selector = part.ours <= 0xFFFF && part.theirs == 0 && (behind(0x10) || behind(0x8));
+    (part.ours, part.theirs) == (MASK, 0xFFFF) || selector
 }
