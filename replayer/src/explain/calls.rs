@@ -1,6 +1,6 @@
 //! An event's call trace: native routines with arguments, results and depth.
 
-use super::Names;
+use super::{Interrupts, Names};
 use contract::ObjectId;
 use machine::Va;
 use recorder::{EventRecord, Recording, Went};
@@ -178,24 +178,58 @@ pub struct Row {
     pub key: String,
     /// How many times the call was made in a row, with all that it called.
     pub times: usize,
-    /// The call's index; none for a thread's line.
+    /// The call's index, for interrupts that are told in one line that of their first; none for a thread's
+    /// line.
     pub call: Option<usize>,
+    /// How many interrupts it tells of, where they are told in one line.
+    pub interrupts: usize,
+}
+
+impl Row {
+    fn new(depth: usize, text: String, key: String, call: Option<usize>) -> Row {
+        Row { thread: None, depth, text, key, times: 1, call, interrupts: 0 }
+    }
 }
 
 /// The lines of a trace, a call a line, and a line of its own where another thread goes on. Calls that
-/// were made again at once, with all that they called, are folded into one.
-pub fn rows(names: &Names, calls: &[Call]) -> Vec<Row> {
+/// were made again at once, with all that they called, are folded into one; so are interrupts that did
+/// nothing but take time or the processor.
+pub fn rows(names: &Names, calls: &[Call], interrupts: &Interrupts) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     let mut thread = None;
+    // The last interrupt that was told of in one line.
+    let mut told = None;
+    let began = calls.iter().find(|call| !call.earlier).map_or(u64::MAX, |call| call.at);
     for (index, call) in calls.iter().enumerate() {
         if thread != Some(call.thread) {
             thread = Some(call.thread);
             let name = names.object(call.thread);
-            let (key, text) = (format!("({name})"), format!("({name})"));
-            rows.push(Row { thread: Some(name), depth: 0, text, key, times: 1, call: None });
+            let title = format!("({name})");
+            rows.push(Row { thread: Some(name), ..Row::new(0, title.clone(), title, None) });
         }
-        let (text, key) = (call.text(names), call.routine.clone());
-        rows.push(Row { thread: None, depth: call.depth, text, key, times: 1, call: Some(index) });
+        let inside = interrupts.at(call.thread, call.at).filter(|stretch| stretch.plain);
+        // What goes on from an earlier event is told if more comes of the interrupt that it belongs to.
+        let inside = inside
+            .filter(|stretch| !call.earlier || !interrupts.unfolds(stretch.interrupt, stretch.thread, began));
+        let Some(stretch) = inside else {
+            rows.push(Row::new(call.depth, call.text(names), call.routine.clone(), Some(index)));
+            continue;
+        };
+        if call.earlier || !stretch.first || told == Some(stretch.interrupt) {
+            continue;
+        }
+        told = Some(stretch.interrupt);
+        let title = |times| interrupts.title(stretch.vector, times);
+        match rows.last_mut().filter(|row| row.interrupts > 0 && row.key == title(1)) {
+            Some(row) => {
+                row.interrupts += 1;
+                row.text = title(row.interrupts);
+            }
+            None => {
+                let row = Row::new(call.depth, title(1), title(1), Some(index));
+                rows.push(Row { interrupts: 1, ..row });
+            }
+        }
     }
     fold(rows)
 }
@@ -237,7 +271,7 @@ fn fold(rows: Vec<Row>) -> Vec<Row> {
         }
         if period > 1 {
             let (depth, text) = (groups[at][0].depth, format!("… these {period} again, {} times", times - 1));
-            folded.push(Row { thread: None, depth, key: text.clone(), text, times: 1, call: None });
+            folded.push(Row::new(depth, text.clone(), text, None));
         }
         at += period * times;
     }
@@ -249,7 +283,7 @@ mod tests {
     use super::*;
 
     fn row(depth: usize, text: &str) -> Row {
-        Row { thread: None, depth, text: text.to_owned(), key: text.to_owned(), times: 1, call: Some(0) }
+        Row::new(depth, text.to_owned(), text.to_owned(), Some(0))
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Two call traces side by side.
 
-use super::{Names, Row, calls, rows};
+use super::{Interrupts, Names, Row, calls, rows};
 use recorder::Recording;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
@@ -18,7 +18,8 @@ pub fn traces(left: &Recording, right: &Recording, event: usize) -> String {
         else {
             return Vec::new();
         };
-        rows(&Names::new(kernel, &record.machine, &record.named), &calls(recording, event))
+        let interrupts = Interrupts::of(recording, kernel, event..=event);
+        rows(&Names::new(kernel, &record.machine, &record.named), &calls(recording, event), &interrupts)
     };
     side_by_side((&left.header.kernel, &right.header.kernel), &of(left), &of(right))
 }
@@ -87,7 +88,7 @@ mod tests {
 
     fn row(depth: usize, text: &str) -> Row {
         let key = text.split('(').next().unwrap_or_default().to_owned();
-        Row { thread: None, depth, text: text.to_owned(), key, times: 1, call: Some(0) }
+        Row::new(depth, text.to_owned(), key, Some(0))
     }
 
     #[test]
