@@ -76,7 +76,8 @@ impl Interrupts {
         let records = (first..=*events.end()).map_while(|number| Some((number, recording.event(number)?)));
         for (number, record) in records {
             walk.closely = events.contains(&number);
-            if walk.event(record).is_none() {
+            let walked = if number == *events.end() { walk.traced(record) } else { walk.event(record) };
+            if walked.is_none() {
                 break;
             }
         }
@@ -178,11 +179,24 @@ struct Walk {
 impl Walk {
     /// An event; none when it goes another way than it was recorded.
     fn event(&mut self, record: &EventRecord) -> Option<()> {
-        for input in &record.inputs {
+        self.until(record, record.end())
+    }
+
+    /// An event as far as its trace goes.
+    fn traced(&mut self, record: &EventRecord) -> Option<()> {
+        let told = match record.untraced {
+            0 => record.end(),
+            _ => record.trace.last().map_or(0, |step| step.at + 1),
+        };
+        self.until(record, told)
+    }
+
+    fn until(&mut self, record: &EventRecord, end: u64) -> Option<()> {
+        for input in record.inputs.iter().filter(|input| input.at < end || end == record.end()) {
             self.run(input.at, record)?;
             recorder::apply(&mut self.m, &input.what).ok()?;
         }
-        self.run(record.end(), record)?;
+        self.run(end, record)?;
         // What a stretch leads through is looked at with one set of names.
         self.end(true, &record.named);
         Some(())
