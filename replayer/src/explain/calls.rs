@@ -62,14 +62,24 @@ impl Call {
 /// How many events before one are searched for the beginnings of calls that go on in it.
 const BACK: usize = 64;
 
-/// The calls of an event (counted from 1; 0 is booting), in the order in which they began, those first
-/// that began in an earlier event and went on in this one. Empty for an event that is not there.
+/// The calls of an event (counted from 1; 0 is booting), in the order in which they began. Those that began
+/// in an earlier event and went on in this one stand where their thread went on. Empty for an event that
+/// is not there.
 pub fn calls(recording: &Recording, event: usize) -> Vec<Call> {
     let mut builder = Builder::default();
+    let mut went_on: BTreeMap<ObjectId, u64> = BTreeMap::new();
     for number in event.saturating_sub(BACK)..=event {
         let Some(record) = recording.event(number) else { return Vec::new() };
         builder.event(recording, record);
+        if number == event {
+            for step in &record.trace {
+                let thread = record.threads.get(usize::from(step.thread)).copied();
+                thread.map(|thread| *went_on.entry(thread).or_insert(step.at));
+            }
+        }
     }
+    // Of equals the first comes first: a call that went on before what was called then.
+    builder.calls.sort_by_key(|call| went_on.get(&call.thread).map_or(call.at, |on| call.at.max(*on)));
     builder.calls
 }
 
@@ -186,7 +196,7 @@ pub struct Row {
 }
 
 impl Row {
-    fn new(depth: usize, text: String, key: String, call: Option<usize>) -> Row {
+    pub(super) fn new(depth: usize, text: String, key: String, call: Option<usize>) -> Row {
         Row { thread: None, depth, text, key, times: 1, call, interrupts: 0 }
     }
 }
@@ -320,6 +330,27 @@ mod tests {
             assert_eq!((returns.len(), returns[0].end), (1, End::Returned(0)), "{name}");
             assert!(returns[0].earlier && returns[0].args == waits[0].args, "{name}: {returns:?}");
             assert!(calls(&recording, 3).iter().any(|call| call.depth > waits[0].depth), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_thread_goes_on_with_stands_where_it_goes_on() {
+        let text = "# A thread ends another, which waits.\nprocess app\nthread main in=app\n\
+                    thread worker in=app\nworker NtDelayExecution alertable=no interval=forever\n\
+                    main NtTerminateThread thread=worker status=1\n";
+        let case = recorder::Case::parse("x", "x", text).unwrap();
+        for name in ["nt", "reactos"] {
+            let kernel = recorder::kernels::by_name(name).unwrap();
+            let recording = recorder::record(&case, kernel).unwrap();
+            let calls = calls(&recording, 5);
+            let named =
+                |name: &str| recording.events[4].named.iter().find(|one| one.name == name).unwrap().id;
+            let ends = calls.iter().position(|call| call.routine == "NtTerminateThread").unwrap();
+            let waits = |call: &Call| call.earlier && call.thread == named("worker");
+            let goes_on = calls.iter().position(waits).unwrap();
+            assert!(goes_on > ends, "{name}: {calls:#?}");
+            let next = calls[goes_on..].iter().find(|call| !call.earlier).unwrap();
+            assert_eq!(next.thread, named("worker"), "{name}");
         }
     }
 }

@@ -329,3 +329,111 @@ impl Walk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Names, Row, rows};
+    use super::*;
+    use recorder::recording::Reaching;
+    use recorder::{Case, kernels, record};
+
+    const SCENE: &str = "# A case.\nprocess app\nthread main in=app\nthread worker in=app\n";
+
+    fn recording(kernel: &'static dyn Kernel, events: &str) -> Recording {
+        record(&Case::parse("x", "x", &format!("{SCENE}{events}")).unwrap(), kernel).unwrap()
+    }
+
+    /// The lines of an event's trace, folded and not.
+    fn traces(recording: &Recording, kernel: &'static dyn Kernel, event: usize) -> [Vec<Row>; 2] {
+        let record = recording.event(event).unwrap();
+        let names = Names::new(kernel, &record.machine, &record.named);
+        let calls = calls(recording, event);
+        [Interrupts::of(recording, kernel, event..=event), Interrupts::default()]
+            .map(|interrupts| rows(&names, &calls, &interrupts))
+    }
+
+    fn texts(rows: &[Row]) -> Vec<&str> {
+        rows.iter().map(|row| row.text.as_str()).collect()
+    }
+
+    #[test]
+    fn interrupts_that_rotate_the_scheduler_are_told_in_a_line_and_the_switches_stay() {
+        for name in ["nt", "reactos"] {
+            let kernel = kernels::by_name(name).unwrap();
+            let recording = recording(kernel, "main NtTestAlert\n");
+            let [folded, unfolded] = traces(&recording, kernel, 4);
+            let (interrupts, others): (Vec<&Row>, Vec<&Row>) =
+                folded.iter().partition(|row| row.interrupts > 0);
+            assert!(others.iter().any(|row| row.text.starts_with("NtTestAlert(")), "{name}");
+            // Each that reached the machine in the event is told of, once: but the last, which ended it.
+            let inputs = recording.event(4).unwrap().inputs.iter();
+            let reached = inputs.filter(|input| matches!(input.what, Reaching::Interrupt(_))).count();
+            let told: usize = interrupts.iter().map(|row| row.interrupts).sum();
+            assert_eq!(told, reached, "{name}: {folded:#?}");
+            assert!(interrupts.iter().any(|row| row.text == "(2 clock interrupts)"), "{folded:#?}");
+            let threads = |rows: &[Row]| rows.iter().filter_map(|row| row.thread.clone()).collect::<Vec<_>>();
+            assert_eq!(threads(&folded), threads(&unfolded), "{name}");
+            assert!(unfolded.iter().all(|row| row.interrupts == 0), "{name}");
+            assert!(unfolded.len() > folded.len() + told, "{name}: each calls something");
+        }
+    }
+
+    #[test]
+    fn an_interrupt_in_which_a_thread_ends_is_told_whole() {
+        for name in ["nt", "reactos"] {
+            let kernel = kernels::by_name(name).unwrap();
+            // It was interrupted in ring 3, and never gets back there.
+            let recording = recording(kernel, "main NtTerminateThread thread=worker status=1\n");
+            let [folded, unfolded] = traces(&recording, kernel, 4);
+            let exit = |rows: &[Row]| {
+                let texts = texts(rows).into_iter();
+                texts
+                    .filter(|text| text.contains("ExitThread") || text.contains("TerminateCurrentThread"))
+                    .count()
+            };
+            assert!(exit(&unfolded) > 0, "{name}: {unfolded:#?}");
+            assert_eq!(exit(&folded), exit(&unfolded), "{name}: {folded:#?}");
+        }
+    }
+
+    #[test]
+    fn an_interrupt_that_ends_a_wait_is_told_whole() {
+        for name in ["nt", "reactos"] {
+            let kernel = kernels::by_name(name).unwrap();
+            let events = "worker NtDelayExecution alertable=no interval=20ms\nclock advance=10ms\nclock advance=10ms\n";
+            let recording = recording(kernel, events);
+            let first = |event: usize| {
+                let found = Interrupts::of(&recording, kernel, event..=event);
+                let start = recording.event(event - 1).unwrap().end();
+                let mut all: Vec<Stretch> = found.stretches.into_values().flatten().collect();
+                all.sort_by_key(|stretch| stretch.from);
+                all.into_iter().find(|stretch| stretch.first && stretch.from >= start).unwrap()
+            };
+            assert!(first(5).plain, "{name}: nothing is due yet");
+            assert!(!first(6).plain, "{name}: the wait is over");
+            let [folded, unfolded] = traces(&recording, kernel, 6);
+            assert!(folded.len() < unfolded.len() && folded[0].interrupts == 0, "{name}: {folded:#?}");
+            assert!(folded[1].interrupts == 0, "{name}: {folded:#?}");
+        }
+    }
+
+    #[test]
+    fn a_recording_that_goes_another_way_has_none() {
+        let [nt, reactos] = ["nt", "reactos"].map(|name| kernels::by_name(name).unwrap());
+        let recording = recording(reactos, "main NtTestAlert\n");
+        let found = Interrupts::of(&recording, nt, 0..=4);
+        let after = recording.event(0).unwrap().end();
+        assert!(found.stretches.values().flatten().all(|stretch| stretch.from < after));
+    }
+
+    #[test]
+    fn other_vectors_are_told_by_number() {
+        let interrupts = Interrupts { clock: 0x30, ..Interrupts::default() };
+        let titles = [(0x30, 1), (0x30, 5), (0x41, 1), (0x41, 5)]
+            .map(|(vector, times)| interrupts.title(vector, times));
+        assert_eq!(
+            titles,
+            ["(clock interrupt)", "(5 clock interrupts)", "(interrupt 41)", "(interrupt 41, 5 times)"]
+        );
+    }
+}
