@@ -1,7 +1,7 @@
 //! An event's call trace: native routines with arguments, results and depth.
 
 use super::{Interrupts, Names};
-use contract::ObjectId;
+use contract::{ObjectId, Status};
 use machine::Va;
 use recorder::{EventRecord, Recording, Went};
 use std::collections::BTreeMap;
@@ -43,12 +43,19 @@ pub struct Call {
 }
 
 impl Call {
+    /// What it returned, which for a system service is a status.
+    fn result(&self, names: &Names, value: u32) -> String {
+        let service = names.kernel().image().services.contains_key(self.routine.as_str());
+        let status = Status(value).name().filter(|_| service);
+        status.map_or_else(|| names.value(value), str::to_owned)
+    }
+
     /// As a person reads it: `NtClose(00000004) = STATUS_SUCCESS`.
     pub fn text(&self, names: &Names) -> String {
         let args: Vec<String> = self.args.iter().map(|arg| names.value(*arg)).collect();
         let end = match self.end {
             End::Returned(0) => " = 0".to_owned(),
-            End::Returned(value) => format!(" = {}", names.value(value)),
+            End::Returned(value) => format!(" = {}", self.result(names, value)),
             End::Jumped(to) => format!(" -> {}", super::symbol(names.kernel(), to)),
             End::Left => String::new(),
             End::Faulted(at) => format!(" faults at {at}"),
@@ -245,7 +252,7 @@ pub fn rows(names: &Names, calls: &[Call], interrupts: &Interrupts) -> Vec<Row> 
 }
 
 /// A sequence of this many calls that repeats itself is noticed.
-const PERIOD: usize = 8;
+const PERIOD: usize = 12;
 
 /// Folds calls that are made again at once with all that they called, alone or several in a sequence.
 fn fold(rows: Vec<Row>) -> Vec<Row> {
@@ -262,9 +269,15 @@ fn fold(rows: Vec<Row>) -> Vec<Row> {
     let alike = |a: &[Row], b: &[Row]| {
         a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a.depth, &a.text) == (b.depth, &b.text))
     };
+    // A sequence in which threads change is whole only if it tells first whose calls those are.
+    let whole = |groups: &[&[Row]]| {
+        let changes = |group: &&[Row]| group[0].thread.is_some();
+        !groups.iter().any(changes) || groups.len() > 1 && changes(&groups[0])
+    };
     let same = |a: usize, b: usize, period: usize| {
         b + period <= groups.len()
-            && (0..period).all(|n| groups[a + n][0].thread.is_none() && alike(groups[a + n], groups[b + n]))
+            && (0..period).all(|n| alike(groups[a + n], groups[b + n]))
+            && whole(&groups[a..a + period])
     };
     let mut folded = Vec::new();
     let mut at = 0;
@@ -311,6 +324,15 @@ mod tests {
         let rows = [&once[..], &once, &once, &[row(0, "c")]].concat();
         let texts: Vec<_> = fold(rows).into_iter().map(|row| row.text).collect();
         assert_eq!(texts, ["a", "x", "b", "… these 2 again, 2 times", "c"]);
+    }
+
+    #[test]
+    fn threads_that_take_turns_are_told_once() {
+        let thread = |name: &str| Row { thread: Some(name.to_owned()), ..row(0, name) };
+        let turn = [thread("main"), row(0, "x"), thread("init"), row(0, "x")];
+        let rows = [&[row(0, "x")][..], &turn, &turn, &turn, &[thread("main")]].concat();
+        let texts: Vec<_> = fold(rows).into_iter().map(|row| row.text).collect();
+        assert_eq!(texts, ["x", "main", "x", "init", "x", "… these 4 again, 2 times", "main"]);
     }
 
     #[test]
