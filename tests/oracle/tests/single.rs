@@ -19,7 +19,7 @@ fn main() {
 mod judged {
     use oracle::{
         Bytes, Case, DATA_SIZE, Emulated, End, Form, Generator, Real, State, background, decode, difference,
-        entry, explained, lost,
+        entry, explained, lost, named,
     };
     use oracle::{excluded, forms, undefined};
     use std::collections::BTreeMap;
@@ -55,11 +55,8 @@ mod judged {
     impl Judged {
         /// The difference in a case, or what the machine says of an instruction that it does not do.
         fn judge(&mut self, case: &Case) -> Result<Option<String>, String> {
-            let machine = self.emulated.step(case).map_err(|stop| {
-                // Where it was is not what it was.
-                let why = format!("{stop:?}");
-                format!("the machine stops: {}", why.split(" at EIP").next().unwrap_or(&why))
-            })?;
+            let machine =
+                self.emulated.step(case).map_err(|stop| format!("the machine stops: {}", named(&stop)))?;
             let mut real = self.step(case);
             // One task switch in a hundred thousand cases; what is really so is so every time.
             for _ in 0..AGAIN {

@@ -178,9 +178,12 @@ fn readable(m: &Machine, at: u32) -> Option<u8> {
     })
 }
 
-fn named(stop: &Stop) -> String {
-    let why = format!("{stop:?}");
-    // Where it was is not what it was.
+/// What a stop is, without where it was.
+pub fn named(stop: &Stop) -> String {
+    let why = match stop {
+        Stop::Unsupported(what) => what.clone(),
+        other => format!("{other:?}"),
+    };
     why.split(" at EIP").next().unwrap_or(&why).to_owned()
 }
 
