@@ -75,7 +75,7 @@ pub fn record_into<W: std::io::Write>(
     let booted = boot::booted(kernel, detail)?;
     let mut writer = Writer::start_with(out, &header, case.lines.len() as u32, &run.boot, booted.chunk())?;
     while let Some(event) = run.next_event()? {
-        writer.event(&event, &run.motor.routines)?;
+        writer.event(event, &run.motor.routines)?;
     }
     Ok((writer.finish(&run.motor.routines)?, run.motor.m.retired))
 }

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 /// The chunk of booting, in a stream of its own.
 pub(crate) fn boot_chunk(boot: &EventRecord, routines: &[String]) -> Vec<u8> {
     let known = mentioned(0, boot).min(routines.len());
-    let wire = WireEvent::new(boot, None, &routines[..known]);
+    let (wire, _) = WireEvent::new(boot.clone(), None, &routines[..known]);
     Scratch::default().chunk(EVENT, &wire, &mut Packer::hardest()).to_vec()
 }
 
@@ -70,20 +70,20 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// What the output fails with.
-    pub fn event(&mut self, event: &EventRecord, routines: &[String]) -> io::Result<()> {
-        let now = mentioned(self.known, event).min(routines.len());
+    pub fn event(&mut self, event: EventRecord, routines: &[String]) -> io::Result<()> {
+        let now = mentioned(self.known, &event).min(routines.len());
         let added = routines.get(self.known..now).unwrap_or_default();
-        let wire = WireEvent::new(event, Some(&self.older), added);
+        let (wire, machine) = WireEvent::new(event, Some(&self.older), added);
         self.out.write_all(self.scratch.chunk(EVENT, &wire, &mut self.packer))?;
         self.known = now;
-        self.older = event.machine.memory.clone();
         self.events += 1;
         if self.events.is_multiple_of(FULL_EVERY) {
-            let machine = WireMachine::new(&event.machine, Some(&self.boot));
-            let full = WireFull { routines: routines[..now].to_vec(), machine };
+            let copy = WireMachine::new(&machine, Some(&self.boot));
+            let full = WireFull { routines: routines[..now].to_vec(), machine: copy };
             self.packer.restart();
             self.out.write_all(self.scratch.chunk(FULL, &full, &mut self.packer))?;
         }
+        self.older = machine.memory;
         self.out.flush()
     }
 
