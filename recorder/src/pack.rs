@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_packer_that_was_used_before_packs_as_a_new_one() {
-        let pieces = [vec![7; 3000], (0..40_000u32).map(|n| (n * n >> 7) as u8).collect::<Vec<u8>>()];
+        let pieces = [vec![7; 3000], (0..40_000u32).map(|n| ((n * n) >> 7) as u8).collect::<Vec<u8>>()];
         let all = |mut packer: Packer| pieces.each_ref().map(|piece| packed(&mut packer, piece));
         let new = all(Packer::at(LEVEL));
         let mut packer = Packer::at(LEVEL);
