@@ -31,8 +31,15 @@ pub(crate) const LENGTH_MAX: usize = 32 << 20;
 
 /// The bytes of a value.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    bincode::serde::encode_to_vec(value, config::standard())
-        .expect("every type of a recording can be encoded")
+    let mut bytes = Vec::new();
+    encode_into(value, &mut bytes);
+    bytes
+}
+
+/// Appends the bytes of a value.
+pub(crate) fn encode_into<T: Serialize>(value: &T, bytes: &mut Vec<u8>) {
+    bincode::serde::encode_into_std_write(value, bytes, config::standard())
+        .expect("every type of a recording can be encoded");
 }
 
 /// The value of bytes.

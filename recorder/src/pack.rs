@@ -10,6 +10,7 @@ use miniz_oxide::deflate::core::{
 };
 use miniz_oxide::inflate::stream::{InflateState, inflate};
 use miniz_oxide::{DataFormat, MZFlush, StreamResult};
+use std::cell::Cell;
 
 /// How hard it is tried: little, for recording must cost little; and as hard as it goes for what is
 /// packed once.
@@ -18,13 +19,29 @@ const HARDEST: i32 = 9;
 /// Deflate packs at most so many bytes into one.
 const RATIO_MAX: usize = 1032;
 
+thread_local! {
+    /// The state of a packer that this thread no longer uses. It has some 300 KiB, and making it takes
+    /// longer than packing a short case.
+    static SPARE: Cell<Option<Box<CompressorOxide>>> = const { Cell::new(None) };
+}
+
 /// Packs pieces.
-pub(crate) struct Packer(Box<CompressorOxide>);
+pub(crate) struct Packer {
+    /// None only while it is dropped.
+    state: Option<Box<CompressorOxide>>,
+    level: i32,
+}
 
 impl Packer {
     /// Begins a stream.
     pub(crate) fn new() -> Packer {
-        Packer::at(LEVEL)
+        match SPARE.take() {
+            Some(mut state) => {
+                state.reset();
+                Packer { state: Some(state), level: LEVEL }
+            }
+            None => Packer::at(LEVEL),
+        }
     }
 
     /// Begins a stream of something that is packed once and written often.
@@ -34,22 +51,35 @@ impl Packer {
 
     fn at(level: i32) -> Packer {
         // Window bits below 0: no header of zlib's.
-        Packer(Box::new(CompressorOxide::new(create_comp_flags_from_zip_params(level, -15, 0))))
+        let flags = create_comp_flags_from_zip_params(level, -15, 0);
+        Packer { state: Some(Box::new(CompressorOxide::new(flags))), level }
+    }
+
+    fn state(&mut self) -> &mut CompressorOxide {
+        self.state.as_mut().expect("only dropping takes it")
     }
 
     /// Begins another stream.
     pub(crate) fn restart(&mut self) {
-        self.0.reset();
+        self.state().reset();
     }
 
-    /// Packs a piece.
-    pub(crate) fn pack(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut packed = (bytes.len() as u32).to_le_bytes().to_vec();
-        compress_to_output(&mut self.0, bytes, TDEFLFlush::Sync, |piece| {
+    /// Appends a piece, packed.
+    pub(crate) fn pack(&mut self, bytes: &[u8], packed: &mut Vec<u8>) {
+        packed.extend((bytes.len() as u32).to_le_bytes());
+        compress_to_output(self.state(), bytes, TDEFLFlush::Sync, |piece| {
             packed.extend_from_slice(piece);
             true
         });
-        packed
+    }
+}
+
+impl Drop for Packer {
+    fn drop(&mut self) {
+        if self.level == LEVEL {
+            // A thread that is ending keeps nothing.
+            let _ = SPARE.try_with(|spare| spare.set(self.state.take()));
+        }
     }
 }
 
@@ -98,23 +128,41 @@ impl Unpacker {
 mod tests {
     use super::*;
 
+    fn packed(packer: &mut Packer, bytes: &[u8]) -> Vec<u8> {
+        let mut packed = Vec::new();
+        packer.pack(bytes, &mut packed);
+        packed
+    }
+
     #[test]
     fn pieces_come_back_in_their_order_and_a_repeated_one_costs_little() {
         let noise: Vec<u8> = (0..5000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         let pieces = [&b""[..], b"a", &[7; 100_000], &noise, &noise, b""];
         let (mut packer, mut unpacker) = (Packer::new(), Unpacker::new());
         for (index, piece) in pieces.iter().enumerate() {
-            let packed = packer.pack(piece);
+            let packed = packed(&mut packer, piece);
             assert_eq!(unpacker.unpack(&packed, 1 << 20).as_deref(), Ok(*piece), "{index}");
             assert!(index != 4 || packed.len() < 200, "{}", packed.len());
         }
         packer.restart();
-        assert_eq!(Unpacker::new().unpack(&packer.pack(&noise), 5000), Ok(noise));
+        assert_eq!(Unpacker::new().unpack(&packed(&mut packer, &noise), 5000), Ok(noise));
+    }
+
+    #[test]
+    fn a_packer_that_was_used_before_packs_as_a_new_one() {
+        let pieces = [vec![7; 3000], (0..40_000u32).map(|n| ((n * n) >> 7) as u8).collect::<Vec<u8>>()];
+        let all = |mut packer: Packer| pieces.each_ref().map(|piece| packed(&mut packer, piece));
+        let new = all(Packer::at(LEVEL));
+        let mut packer = Packer::at(LEVEL);
+        packed(&mut packer, b"something else, with its own repetitions: something else");
+        drop(packer);
+        assert_eq!(all(Packer::new()), new);
+        assert_eq!(all(Packer::new()), new);
     }
 
     #[test]
     fn a_length_that_lies_is_refused_before_anything_is_allocated() {
-        let packed = Packer::new().pack(&[7; 1000]);
+        let packed = packed(&mut Packer::new(), &[7; 1000]);
         let with = |length: u32| [&length.to_le_bytes(), &packed[4..]].concat();
         let unpack = |packed: &[u8], limit| Unpacker::new().unpack(packed, limit);
         assert!(unpack(&with(1000), 1000).is_ok());

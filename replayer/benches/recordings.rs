@@ -124,7 +124,7 @@ fn long(pair: &Pair, path: &Path) {
     let mut writer =
         Writer::start(file, &recording.header, LONG as u32, &recording.boot).expect("it is written");
     for event in recording.events.iter().cycle().take(LONG) {
-        writer.event(event, routines).expect("it is written");
+        writer.event(event.clone(), routines).expect("it is written");
     }
     writer.finish(routines).expect("it is written");
 }

@@ -4,13 +4,9 @@ use super::boot;
 use super::error::{RecordError, WriteError};
 use super::motor::Detail;
 use super::run::Run;
-use crate::{Case, EventRecord, Recording, Writer};
+use crate::{Case, Recording, Writer};
 use contract::{Kernel, Named, Outcome, View};
 use machine::Machine;
-use std::sync::mpsc;
-
-/// Events that may wait to be packed.
-const AHEAD: usize = 16;
 
 /// Runs a case on a kernel.
 ///
@@ -67,7 +63,7 @@ impl Driven {
 ///
 /// # Errors
 /// [`WriteError`].
-pub fn record_into<W: std::io::Write + Send>(
+pub fn record_into<W: std::io::Write>(
     case: &Case,
     kernel: &'static dyn Kernel,
     detail: bool,
@@ -78,43 +74,10 @@ pub fn record_into<W: std::io::Write + Send>(
     let header = run.header(detail);
     let booted = boot::booted(kernel, detail)?;
     let mut writer = Writer::start_with(out, &header, case.lines.len() as u32, &run.boot, booted.chunk())?;
-    // Packing takes about as long as running: it is done beside it, and never lags far behind.
-    std::thread::scope(|scope| {
-        let (send, receive) = mpsc::sync_channel::<(EventRecord, Vec<String>)>(AHEAD);
-        let packing = scope.spawn(move || {
-            let mut routines = header.routines;
-            for (event, added) in receive {
-                routines.extend(added);
-                writer.event(&event, &routines)?;
-            }
-            writer.finish(&routines)
-        });
-        let mut told = run.motor.routines.len();
-        let mut failed = None;
-        loop {
-            match run.next_event() {
-                Ok(Some(event)) => {
-                    let added = run.motor.routines[told..].to_vec();
-                    told = run.motor.routines.len();
-                    // Nobody receives any more: the output has failed, which is told below.
-                    if send.send((event, added)).is_err() {
-                        break;
-                    }
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    failed = Some(error);
-                    break;
-                }
-            }
-        }
-        drop(send);
-        let out = packing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        match failed {
-            Some(error) => Err(error.into()),
-            None => Ok((out?, run.motor.m.retired)),
-        }
-    })
+    while let Some(event) = run.next_event()? {
+        writer.event(event, &run.motor.routines)?;
+    }
+    Ok((writer.finish(&run.motor.routines)?, run.motor.m.retired))
 }
 
 fn record_all(case: &Case, kernel: &'static dyn Kernel, detail: Detail) -> Result<Recording, RecordError> {

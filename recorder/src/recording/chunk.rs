@@ -25,16 +25,30 @@ pub(super) struct Front {
     check: u32,
 }
 
-/// The bytes of a chunk that holds a value, packed behind what `packer` has packed.
-pub(super) fn chunk<T: Serialize>(tag: [u8; 4], value: &T, packer: &mut Packer) -> Vec<u8> {
-    let content = packer.pack(&codec::encode(value));
-    let mut out = tag.to_vec();
-    out.extend((content.len() as u32).to_le_bytes());
-    let check = crc32fast::hash(&out);
-    out.extend(check.to_le_bytes());
-    out.extend(crc32fast::hash(&content).to_le_bytes());
-    out.extend(content);
-    out
+/// Where a chunk is put together. Whoever writes many keeps one.
+#[derive(Default)]
+pub(super) struct Scratch {
+    encoded: Vec<u8>,
+    chunk: Vec<u8>,
+}
+
+impl Scratch {
+    /// The bytes of a chunk that holds a value, packed behind what `packer` has packed.
+    pub(super) fn chunk<T: Serialize>(&mut self, tag: [u8; 4], value: &T, packer: &mut Packer) -> &[u8] {
+        self.encoded.clear();
+        codec::encode_into(value, &mut self.encoded);
+        let out = &mut self.chunk;
+        out.clear();
+        out.resize(FRAME, 0);
+        packer.pack(&self.encoded, out);
+        let length = (out.len() - FRAME) as u32;
+        out[..4].copy_from_slice(&tag);
+        out[4..8].copy_from_slice(&length.to_le_bytes());
+        let checks = [crc32fast::hash(&out[..8]), crc32fast::hash(&out[FRAME..])];
+        out[8..12].copy_from_slice(&checks[0].to_le_bytes());
+        out[12..FRAME].copy_from_slice(&checks[1].to_le_bytes());
+        out
+    }
 }
 
 /// Reads a front that lies at byte `at` of a file.

@@ -95,7 +95,7 @@ impl Recording {
         let routines = &self.header.routines;
         let mut writer = Writer::start(out, &self.header, self.events.len() as u32, &self.boot)?;
         for event in &self.events {
-            writer.event(event, routines)?;
+            writer.event(event.clone(), routines)?;
         }
         writer.finish(routines)
     }

@@ -276,29 +276,34 @@ fn runs(new: &Page, old: &Page, gap: usize) -> Vec<(u16, Bytes)> {
 
 impl WireEvent {
     /// An event, its machine as it differs from `older`, with the routines that no trace has mentioned
-    /// before.
-    pub(super) fn new(event: &EventRecord, older: Option<&Memory>, routines: &[String]) -> WireEvent {
-        let mut inputs = event.inputs.clone();
+    /// before; and its machine itself.
+    pub(super) fn new(
+        event: EventRecord,
+        older: Option<&Memory>,
+        routines: &[String],
+    ) -> (WireEvent, Machine) {
+        let mut inputs = event.inputs;
         let mut last = 0;
         for input in &mut inputs {
             let at = input.at;
             input.at = at.wrapping_sub(last);
             last = at;
         }
-        WireEvent {
+        let wire = WireEvent {
             line: event.line,
-            text: event.text.clone(),
-            outcome: event.outcome.clone(),
-            view: event.view.clone(),
-            named: event.named.clone(),
-            threads: event.threads.clone(),
+            text: event.text,
+            outcome: event.outcome,
+            view: event.view,
+            named: event.named,
+            threads: event.threads,
             routines: routines.to_vec(),
             trace: WireTrace::new(&event.trace),
             untraced: event.untraced,
             inputs,
             steps: Bytes(event.steps.iter().flat_map(|step| step.to_le_bytes()).collect()),
             machine: WireMachine::new(&event.machine, older),
-        }
+        };
+        (wire, event.machine)
     }
 
     /// How many pages it changes.

@@ -1,6 +1,6 @@
 //! Writing a recording, an event at a time.
 
-use super::chunk::{END, EVENT, FULL, HEAD, chunk};
+use super::chunk::{END, EVENT, FULL, HEAD, Scratch};
 use super::file::{FULL_EVERY, MAGIC, VERSION};
 use super::wire::{WireEnd, WireEvent, WireFull, WireHeader, WireMachine, mentioned};
 use super::{EventRecord, Header};
@@ -11,7 +11,8 @@ use std::io::{self, Write};
 /// The chunk of booting, in a stream of its own.
 pub(crate) fn boot_chunk(boot: &EventRecord, routines: &[String]) -> Vec<u8> {
     let known = mentioned(0, boot).min(routines.len());
-    chunk(EVENT, &WireEvent::new(boot, None, &routines[..known]), &mut Packer::hardest())
+    let (wire, _) = WireEvent::new(boot.clone(), None, &routines[..known]);
+    Scratch::default().chunk(EVENT, &wire, &mut Packer::hardest()).to_vec()
 }
 
 /// A recording that is being written. What it has been given stands in its output, so that a program
@@ -25,6 +26,7 @@ pub struct Writer<W: Write> {
     /// How many routines have been mentioned.
     known: usize,
     packer: Packer,
+    scratch: Scratch,
 }
 
 impl<W: Write> Writer<W> {
@@ -55,33 +57,33 @@ impl<W: Write> Writer<W> {
             detail: *detail,
             events,
         };
-        let mut packer = Packer::new();
-        out.write_all(&chunk(HEAD, &wire, &mut packer))?;
+        let (mut packer, mut scratch) = (Packer::new(), Scratch::default());
+        out.write_all(scratch.chunk(HEAD, &wire, &mut packer))?;
         let known = mentioned(0, boot).min(routines.len());
         out.write_all(chunk_of_boot)?;
         out.flush()?;
         let memory = &boot.machine.memory;
-        Ok(Writer { out, boot: memory.clone(), older: memory.clone(), events: 0, known, packer })
+        Ok(Writer { out, boot: memory.clone(), older: memory.clone(), events: 0, known, packer, scratch })
     }
 
     /// Writes an event. `routines` are those that traces have mentioned up to now, this one's included.
     ///
     /// # Errors
     /// What the output fails with.
-    pub fn event(&mut self, event: &EventRecord, routines: &[String]) -> io::Result<()> {
-        let now = mentioned(self.known, event).min(routines.len());
+    pub fn event(&mut self, event: EventRecord, routines: &[String]) -> io::Result<()> {
+        let now = mentioned(self.known, &event).min(routines.len());
         let added = routines.get(self.known..now).unwrap_or_default();
-        let wire = WireEvent::new(event, Some(&self.older), added);
-        self.out.write_all(&chunk(EVENT, &wire, &mut self.packer))?;
+        let (wire, machine) = WireEvent::new(event, Some(&self.older), added);
+        self.out.write_all(self.scratch.chunk(EVENT, &wire, &mut self.packer))?;
         self.known = now;
-        self.older = event.machine.memory.clone();
         self.events += 1;
         if self.events.is_multiple_of(FULL_EVERY) {
-            let machine = WireMachine::new(&event.machine, Some(&self.boot));
-            let full = WireFull { routines: routines[..now].to_vec(), machine };
+            let copy = WireMachine::new(&machine, Some(&self.boot));
+            let full = WireFull { routines: routines[..now].to_vec(), machine: copy };
             self.packer.restart();
-            self.out.write_all(&chunk(FULL, &full, &mut self.packer))?;
+            self.out.write_all(self.scratch.chunk(FULL, &full, &mut self.packer))?;
         }
+        self.older = machine.memory;
         self.out.flush()
     }
 
@@ -91,7 +93,7 @@ impl<W: Write> Writer<W> {
     /// What the output fails with.
     pub fn finish(mut self, routines: &[String]) -> io::Result<W> {
         let rest = routines.get(self.known..).unwrap_or_default().to_vec();
-        self.out.write_all(&chunk(END, &WireEnd { routines: rest }, &mut self.packer))?;
+        self.out.write_all(self.scratch.chunk(END, &WireEnd { routines: rest }, &mut self.packer))?;
         self.out.flush()?;
         Ok(self.out)
     }
