@@ -69,7 +69,7 @@ pub(crate) fn create_thread(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
             let args = allocate(MEM_COMMIT, PAGE_READWRITE);
             service(nt, f, "NtAllocateVirtualMemory", &args, 3)
         }
-        3 | 4 | 5 if !result.is_success() => {
+        3..=5 if !result.is_success() => {
             f.set_local(STATUS, result.0)?;
             let base = f.local(STACK)?;
             f.set_local(REGION, base)?;
@@ -90,6 +90,7 @@ pub(crate) fn create_thread(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
             let thread = thread(f)?;
             csr::tell(f, MESSAGE, csr::Api::BasepCreateProcess, [process, thread], 6)
         }
+        5 => Ok(Flow::Return(Status::SUCCESS.0)),
         6 if !result.is_success() => {
             f.set_local(STATUS, result.0)?;
             service(nt, f, "NtTerminateProcess", &[process, result.0], 8)
@@ -98,7 +99,7 @@ pub(crate) fn create_thread(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
             let thread = thread(f)?;
             service(nt, f, "NtResumeThread", &[thread, 0], 7)
         }
-        5 | 6 | 7 => Ok(Flow::Return(Status::SUCCESS.0)),
+        6 | 7 => Ok(Flow::Return(Status::SUCCESS.0)),
         // The process's handle is that of who called CreateProcess, which is a call of its own here.
         8 => {
             let thread = thread(f)?;
