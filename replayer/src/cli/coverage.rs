@@ -1,4 +1,5 @@
-//! `tandem coverage`: the numbered rules of the behaviour sheets, and the cases that cover each.
+//! `tandem coverage`: the numbered rules of the behaviour sheets, the sections that cases name, and the cases
+//! that cover each.
 
 use super::{FINE, Listing, UNEXPECTED, messages::Messages};
 use crate::corpus;
@@ -12,6 +13,12 @@ pub(super) fn run(here: &Path, format: Listing, messages: &mut Messages) -> anyh
             messages.line(&match format {
                 Listing::Text => line(rule),
                 Listing::Json => serde_json::to_string(rule)?,
+            })?;
+        }
+        for section in &covered.sections {
+            messages.line(&match format {
+                Listing::Text => format!("{} {}", section.section, section.cases.join(" ")),
+                Listing::Json => serde_json::to_string(section)?,
             })?;
         }
         let closing = closing(covered);
