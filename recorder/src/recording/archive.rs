@@ -315,7 +315,7 @@ impl Archive {
         let known = place.routines;
         let wire = self.next(&mut place)?;
         let mut routines = self.header.routines[..known].to_vec();
-        let record = wire.read(&mut routines, Some(&place.machine.memory));
+        let record = wire.read(&mut routines, Some(&place.machine));
         let record = record.map_err(|what| self.at(event, what))?;
         place.machine = record.machine.clone();
         self.last = Some(place);

@@ -256,8 +256,7 @@ impl<'b> Chunks<'b> {
                         return Err(damaged(at, format!("more than {CHANGED_MAX} changed pages")));
                     }
                     let routines = &mut recording.header.routines;
-                    let event =
-                        wire.read(routines, Some(&machine.memory)).map_err(|what| damaged(at, what))?;
+                    let event = wire.read(routines, Some(machine)).map_err(|what| damaged(at, what))?;
                     recording.events.push(event);
                 }
             }

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// Pages of physical memory that a recorded machine has at most: 256 MiB.
 const PAGES_MAX: u32 = 1 << 16;
+/// Instructions that an event takes at most: some seconds of running.
+const INSTRUCTIONS_MAX: u64 = 1 << 30;
 /// Pages that the events of a recording change at most, all together.
 pub(super) const CHANGED_MAX: usize = 1 << 16;
 /// Equal bytes between two changed ones that are cheaper written down than left out.
@@ -322,7 +324,12 @@ impl WireEvent {
     }
 
     /// The event; the text says why there is none. Adds its routines to those that are known.
-    pub(super) fn read(self, known: &mut Vec<String>, older: Option<&Memory>) -> Result<EventRecord, String> {
+    /// It begins with the machine `before`; booting begins with none.
+    pub(super) fn read(
+        self,
+        known: &mut Vec<String>,
+        before: Option<&Machine>,
+    ) -> Result<EventRecord, String> {
         if !self.steps.0.len().is_multiple_of(4) || self.steps.0.len() / 4 > EventRecord::STEPS_MAX {
             return Err(format!("{} bytes of digests", self.steps.0.len()));
         }
@@ -340,7 +347,17 @@ impl WireEvent {
             at = at.wrapping_add(input.at);
             input.at = at;
         }
-        let machine = self.machine.apply(older)?;
+        let machine = self.machine.apply(before.map(|before| &before.memory))?;
+        // Whoever does it again runs as far as is written here.
+        let began = before.map_or(0, |before| before.retired);
+        let last = began.saturating_add(INSTRUCTIONS_MAX);
+        if !(began..=last).contains(&machine.retired) {
+            return Err(format!("an event from instruction {began} to {}", machine.retired));
+        }
+        let instants = inputs.iter().map(|input| input.at).chain(trace.iter().map(|step| step.at));
+        if let Some(at) = instants.max().filter(|at| *at > last) {
+            return Err(format!("something at instruction {at} of an event that begins at {began}"));
+        }
         let steps =
             self.steps.0.chunks_exact(4).map(|raw| u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]));
         Ok(EventRecord {
