@@ -42,8 +42,9 @@ pub(crate) fn service_check(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
     Ok(Flow::Return(0))
 }
 
-/// What an exception is called, and its two parameters if it has any. INTO never gets here as vector 4: the
-/// gate is for ring 0 (1.5), so it is a #GP.
+/// What an exception is called, and its two parameters if it has any. INTO is a #GP, since the gate of
+/// vector 4 is for ring 0 (1.5); CR0.AM is never set, so #AC does not come, nor #XM without
+/// CR4.OSXMMEXCPT.
 fn exception(m: &mut Machine, vector: u32, frame: TrapFrame) -> R<(Status, Option<[u32; 2]>)> {
     const BOUNDS: Status = Status(0xC000_008C);
     const FLOAT_INVALID: Status = Status(0xC000_0090);
@@ -58,8 +59,7 @@ fn exception(m: &mut Machine, vector: u32, frame: TrapFrame) -> R<(Status, Optio
             let write = m.get(frame.error_code())? >> 1 & 1;
             (Status::ACCESS_VIOLATION, Some([write, m.get(frame.debug_pointer())?]))
         }
-        16 | 19 => (FLOAT_INVALID, None),
-        17 => (Status::DATATYPE_MISALIGNMENT, None),
+        16 => (FLOAT_INVALID, None),
         _ => (Status::ACCESS_VIOLATION, None),
     })
 }
