@@ -127,12 +127,10 @@ pub(crate) fn nt_release_semaphore(_: &ReactOs, f: &mut Frame) -> Result<Flow, F
         return with_object(f, Type::Semaphore, |f, body| {
             let (semaphore, count) = (KSemaphore(body), f.arg(1)? as i32);
             let old = f.m.get(semaphore.header().signal_state())?;
+            let limit = f.m.get(semaphore.limit())?;
             let refused = if count <= 0 {
                 Some(Status::INVALID_PARAMETER)
-            } else if old.checked_add(count).is_none_or(|new| new > i32::MAX - 1) || {
-                let limit = f.m.get(semaphore.limit())?;
-                old + count > limit
-            } {
+            } else if old.checked_add(count).is_none_or(|new| new > limit) {
                 Some(Status::SEMAPHORE_LIMIT_EXCEEDED)
             } else {
                 None
