@@ -119,9 +119,9 @@ pub(crate) fn nt_release_mutant(_: &ReactOs, f: &mut Frame) -> Result<Flow, Faul
     finish(f, place, 0)
 }
 
-/// NtReleaseSemaphore(Handle, Count, *Previous). The sheet names the exception of KeReleaseSemaphore;
-/// a service would raise it before the kernel could: here the limit is tested first, and the status
-/// returned.
+/// NtReleaseSemaphore(Handle, Count, *Previous). The sheet knows the exception of KeReleaseSemaphore alone,
+/// and a program that could stop the system with it nowhere (12, item 87 has it come from the kernel's own
+/// units): here the count and the limit are tested first, and the status returned.
 pub(crate) fn nt_release_semaphore(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
     if f.stage == 0 {
         return with_object(f, Type::Semaphore, |f, body| {
