@@ -2,6 +2,7 @@
 //!
 //! - [`Case`] is a script, parsed with errors that a person can act on; its words are the
 //!   [`verbs`] table.
+//! - [`sheets`] are the behaviour sheets: the rules and sections that cases say they cover.
 //! - [`record`] boots a [kernel](kernels), turns each line into machine input, and gives a
 //!   [`Recording`]. [`Run`] does the same a line at a time.
 //! - [`Replay`] feeds the inputs of a recording to a freshly booted kernel again.
@@ -16,6 +17,7 @@ pub mod kernels;
 mod left;
 mod pack;
 pub mod recording;
+pub mod sheets;
 pub mod verbs;
 
 pub use case::{Case, CaseError, Line};

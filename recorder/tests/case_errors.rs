@@ -338,7 +338,40 @@ error: `RSO-4` is not the number of a rule
 2 | # covers: NT-2 RSO-4
   |                ^^^^^ expected `NT-` or `ROS-` and a number
   |
-  = help: rules are those of nt52.md section 13 (`NT-2`) and reactos.md section 12 (`ROS-30b`)",
+  = help: rules are those of nt52.md section 13 (`NT-2`) and reactos.md section 12 (`ROS-30b`); a section is named behind its sheet (`nt52.md 8.13`)",
+    );
+    check(
+        "# covers: NT-2 ROS-101\nprocess app\n",
+        "
+error: reactos.md has no rule ROS-101
+ --> corpus/topic/name.case:2:16
+  |
+2 | # covers: NT-2 ROS-101
+  |                ^^^^^^^ no such rule
+  |
+  = help: rules are those of nt52.md section 13 (`NT-2`) and reactos.md section 12 (`ROS-30b`); a section is named behind its sheet (`nt52.md 8.13`)",
+    );
+    check(
+        "# covers: nt52.md 8.13 reactos.md 8.13\nprocess app\n",
+        "
+error: reactos.md has no section 8.13
+ --> corpus/topic/name.case:2:35
+  |
+2 | # covers: nt52.md 8.13 reactos.md 8.13
+  |                                   ^^^^ no such section
+  |
+  = help: rules are those of nt52.md section 13 (`NT-2`) and reactos.md section 12 (`ROS-30b`); a section is named behind its sheet (`nt52.md 8.13`)",
+    );
+    check(
+        "# covers: NT-2 nt52.md\nprocess app\n",
+        "
+error: no section of nt52.md is named
+ --> corpus/topic/name.case:2:16
+  |
+2 | # covers: NT-2 nt52.md
+  |                ^^^^^^^ expected its number behind it
+  |
+  = help: rules are those of nt52.md section 13 (`NT-2`) and reactos.md section 12 (`ROS-30b`); a section is named behind its sheet (`nt52.md 8.13`)",
     );
     check(
         "\n",
@@ -382,12 +415,12 @@ error: nothing is named `ap`
 
 #[test]
 fn a_case_says_what_its_header_says() {
-    let text = "# A sentence that\n#   goes on.\n# differs: one way\n#   and another\n# covers: NT-2 ROS-30b\n\
+    let text = "# A sentence that\n#   goes on.\n# differs: one way\n#   and another\n# covers: NT-2 nt52.md 8.13 ROS-30b reactos.md 9.4.1\n\
                 # kernels: reactos reactos-msvc6\n# A remark: nothing.\n\nprocess  app   # with a remark\n";
     let case = Case::parse("x", "topic/name", text).unwrap();
     assert_eq!(case.title, "A sentence that goes on.");
     assert_eq!(case.differs.as_deref(), Some("one way and another"));
-    assert_eq!(case.covers, ["NT-2", "ROS-30b"]);
+    assert_eq!(case.covers, ["NT-2", "nt52.md 8.13", "ROS-30b", "reactos.md 9.4.1"]);
     assert_eq!(case.kernels, ("reactos".to_owned(), "reactos-msvc6".to_owned()));
     assert_eq!((case.lines[0].number, case.lines[0].text.as_str()), (9, "process app"));
 }

@@ -1,10 +1,12 @@
-//! Which numbered rules of the behaviour sheets the corpus covers.
+//! Which numbered rules of the behaviour sheets the corpus covers, and which of their sections besides.
 //!
 //! The rules are those of `nt52.md` section 13 (`NT-2`) and `reactos.md` section 12 (`ROS-30b`). A case
-//! says in `# covers:` which of them it shows; what no case can show stands in
-//! `corpus/behaviour/uncovered.toml`, each with its reason.
+//! says in `# covers:` which of them it shows, and where it shows none, or more than they say, which
+//! sections (`nt52.md 8.13`). Every rule must have a case; what no case can show stands in
+//! `corpus/behaviour/uncovered.toml`, each with its reason. A section needs none.
 
 use crate::corpus::{CorpusError, find};
+use recorder::sheets::{SHEETS, Sheet};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,23 +16,6 @@ pub const UNCOVERED_MAX: usize = 10;
 
 /// Where the rules that no case covers stand, from the top of the workspace.
 pub const UNCOVERED: &str = "corpus/behaviour/uncovered.toml";
-
-/// A sheet and where its rules stand in it.
-#[derive(Debug)]
-pub struct Sheet {
-    /// Its file, from the top of the workspace.
-    pub path: &'static str,
-    /// What its rules' numbers start with: `NT-`.
-    pub prefix: &'static str,
-    /// The section that holds them.
-    pub section: u32,
-}
-
-/// The sheets.
-pub static SHEETS: [Sheet; 2] = [
-    Sheet { path: "corpus/behaviour/nt52.md", prefix: "NT-", section: 13 },
-    Sheet { path: "corpus/behaviour/reactos.md", prefix: "ROS-", section: 12 },
-];
 
 /// A rule and what covers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,6 +30,17 @@ pub struct Rule {
     pub uncovered: Option<String>,
 }
 
+/// A section that cases name, and these cases.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Section {
+    /// Its sheet and number: `nt52.md 8.13`.
+    pub section: String,
+    /// Its heading.
+    pub text: String,
+    /// The cases that cover it, by name, in order.
+    pub cases: Vec<String>,
+}
+
 /// The rules of a sheet, in its order.
 #[derive(Debug)]
 pub struct Covered {
@@ -52,6 +48,8 @@ pub struct Covered {
     pub sheet: &'static Sheet,
     /// Its rules.
     pub rules: Vec<Rule>,
+    /// Those of its sections that a case names.
+    pub sections: Vec<Section>,
 }
 
 /// What the corpus covers, and what is wrong with what is written about it.
@@ -61,8 +59,8 @@ pub struct Coverage {
     pub sheets: Vec<Covered>,
     /// Rules that are neither covered nor listed, by number.
     pub open: Vec<String>,
-    /// What contradicts itself, each a sentence: a case that covers a rule which does not exist, a
-    /// listed rule that is covered or does not exist, a list that is too long.
+    /// What contradicts itself, each a sentence: a listed rule that is covered or does not exist, a list
+    /// that is too long.
     pub wrong: Vec<String>,
 }
 
@@ -72,7 +70,7 @@ pub enum CoverageError {
     /// The cases cannot be read.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
-    /// A sheet or the list cannot be read.
+    /// The list cannot be read.
     #[error("{path}: {cause}")]
     Read {
         /// The file.
@@ -87,14 +85,6 @@ pub enum CoverageError {
         path: String,
         /// Why.
         cause: toml::de::Error,
-    },
-    /// A sheet has no rules where they should stand.
-    #[error("{path} has no numbered rules in its section {section}")]
-    NoRules {
-        /// The sheet.
-        path: &'static str,
-        /// The section.
-        section: u32,
     },
 }
 
@@ -120,59 +110,44 @@ pub fn coverage(top: &Path) -> Result<Coverage, CoverageError> {
     for source in &sources {
         covers.push((source.name.clone(), source.read().map(|case| case.covers)?));
     }
-    let mut sheets = Vec::new();
-    for sheet in &SHEETS {
-        let rules = rules(&read(top, sheet.path)?, sheet);
-        if rules.is_empty() {
-            return Err(CoverageError::NoRules { path: sheet.path, section: sheet.section });
-        }
-        sheets.push((sheet, rules));
-    }
-    let list = toml::from_str(&read(top, UNCOVERED)?)
-        .map_err(|cause| CoverageError::List { path: UNCOVERED.to_owned(), cause })?;
-    Ok(measured(sheets, &covers, &list))
-}
-
-fn read(top: &Path, path: &str) -> Result<String, CoverageError> {
-    std::fs::read_to_string(top.join(path))
-        .map_err(|cause| CoverageError::Read { path: path.to_owned(), cause })
-}
-
-/// The numbered rules of a sheet: number and text.
-fn rules(text: &str, sheet: &Sheet) -> Vec<(String, String)> {
-    let heading = |line: &str| line.strip_prefix("## ").map(|rest| rest.to_owned());
-    let number = format!("{}.", sheet.section);
-    let lines = text.lines().skip_while(|line| !heading(line).is_some_and(|rest| rest.starts_with(&number)));
-    let inside = lines.skip(1).take_while(|line| heading(line).is_none());
-    inside
-        .filter_map(|line| {
-            let (number, text) = line.split_once(". ")?;
-            let digits = number.trim_end_matches(|c: char| c.is_ascii_lowercase());
-            let good = !digits.is_empty()
-                && digits.chars().all(|c| c.is_ascii_digit())
-                && number.len() - digits.len() <= 1;
-            good.then(|| (format!("{}{number}", sheet.prefix), text.trim().to_owned()))
-        })
-        .collect()
+    let path = top.join(UNCOVERED);
+    let list = std::fs::read_to_string(path)
+        .map_err(|cause| CoverageError::Read { path: UNCOVERED.to_owned(), cause })?;
+    let list =
+        toml::from_str(&list).map_err(|cause| CoverageError::List { path: UNCOVERED.to_owned(), cause })?;
+    Ok(measured(&SHEETS, &covers, &list))
 }
 
 fn measured(
-    sheets: Vec<(&'static Sheet, Vec<(String, String)>)>,
+    sheets: &'static [Sheet],
     covers: &[(String, Vec<String>)],
     list: &BTreeMap<String, String>,
 ) -> Coverage {
-    let known: BTreeSet<&str> =
-        sheets.iter().flat_map(|(_, rules)| rules).map(|(number, _)| number.as_str()).collect();
-    let mut wrong = Vec::new();
     let mut cases: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (name, rules) in covers {
-        for rule in rules {
-            if !known.contains(rule.as_str()) {
-                wrong.push(format!("{name} covers {rule}, which is no rule of a sheet"));
-            }
-            cases.entry(rule).or_default().push(name.clone());
+    for (name, covered) in covers {
+        for covered in covered {
+            cases.entry(covered).or_default().push(name.clone());
         }
     }
+    let of = |covered: &str| cases.get(covered).cloned().unwrap_or_default();
+    let sheets: Vec<Covered> = sheets
+        .iter()
+        .map(|sheet| {
+            let rules = sheet.rules().map(|(rule, text)| Rule {
+                cases: of(&rule),
+                uncovered: list.get(&rule).cloned(),
+                rule,
+                text,
+            });
+            let sections =
+                sheet.sections().map(|(section, text)| Section { cases: of(&section), section, text });
+            let sections = sections.filter(|section| !section.cases.is_empty()).collect();
+            Covered { sheet, rules: rules.collect(), sections }
+        })
+        .collect();
+    let known: BTreeSet<&str> =
+        sheets.iter().flat_map(|sheet| &sheet.rules).map(|rule| rule.rule.as_str()).collect();
+    let mut wrong = Vec::new();
     for rule in list.keys() {
         match cases.get(rule.as_str()) {
             _ if !known.contains(rule.as_str()) => {
@@ -183,36 +158,32 @@ fn measured(
         }
     }
     let mut open = Vec::new();
-    let mut found = Vec::new();
-    for (sheet, rules) in &sheets {
-        let rules = rules.iter().map(|(rule, text)| Rule {
-            rule: rule.clone(),
-            text: text.clone(),
-            cases: cases.get(rule.as_str()).cloned().unwrap_or_default(),
-            uncovered: list.get(rule).cloned(),
-        });
-        let covered = Covered { sheet, rules: rules.collect() };
+    for covered in &sheets {
         let neither = |rule: &&Rule| rule.cases.is_empty() && rule.uncovered.is_none();
         open.extend(covered.rules.iter().filter(neither).map(|rule| rule.rule.clone()));
         if covered.listed() > UNCOVERED_MAX {
             let most = format!("a sheet may have {UNCOVERED_MAX}");
-            wrong.push(format!("{UNCOVERED} lists {} rules of {}; {most}", covered.listed(), sheet.path));
+            wrong.push(format!(
+                "{UNCOVERED} lists {} rules of {}; {most}",
+                covered.listed(),
+                covered.sheet.path
+            ));
         }
-        found.push(covered);
     }
-    Coverage { sheets: found, open, wrong }
+    Coverage { sheets, open, wrong }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SHEET: &str = "# A sheet\n\n## 1. First\n\n1. No rule of section 13.\n\n## 13. Rules\n\n\
-        Format: trigger.\n\n### 13.1 Some\n\n1. A -> B. [S]\n2. C -> D.\n2b. E -> F.\nee. no\n\n## 14. Rest\n\n3. no\n";
-
-    fn sheet() -> Vec<(&'static Sheet, Vec<(String, String)>)> {
-        vec![(&SHEETS[0], rules(SHEET, &SHEETS[0]))]
-    }
+    static SHEET: [Sheet; 1] = [Sheet {
+        name: "nt52.md",
+        path: "corpus/behaviour/nt52.md",
+        prefix: "NT-",
+        section: "13",
+        text: "# A sheet\n\n## 1. First\n\n### 1.1 Part\n\n## 13. Rules\n\n1. A -> B. [S]\n2. C -> D.\n2b. E -> F.\n",
+    }];
 
     fn covering(rules: &[&str]) -> Vec<(String, Vec<String>)> {
         vec![("topic/x".to_owned(), rules.iter().map(|rule| (*rule).to_owned()).collect())]
@@ -223,29 +194,34 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_the_numbered_lines_of_their_section_letters_and_all() {
-        let found: Vec<(String, String)> = sheet().remove(0).1;
-        let numbers: Vec<&str> = found.iter().map(|(number, _)| number.as_str()).collect();
-        assert_eq!(numbers, ["NT-1", "NT-2", "NT-2b"]);
-        assert_eq!(found[0].1, "A -> B. [S]");
-    }
-
-    #[test]
     fn a_rule_is_covered_or_listed_or_open() {
-        let told = measured(sheet(), &covering(&["NT-1"]), &listing(&["NT-2b"]));
+        let told = measured(&SHEET, &covering(&["NT-1"]), &listing(&["NT-2b"]));
         assert_eq!(told.open, ["NT-2"]);
         assert_eq!(told.wrong, Vec::<String>::new());
         let rules = &told.sheets[0].rules;
         assert_eq!(rules[0].cases, ["topic/x"]);
+        assert_eq!(rules[0].text, "A -> B. [S]");
         assert_eq!(rules[2].uncovered.as_deref(), Some("a reason"));
         assert_eq!((told.sheets[0].covered(), told.sheets[0].listed()), (1, 1));
+        assert_eq!(told.sheets[0].sections, []);
+    }
+
+    #[test]
+    fn a_section_is_told_when_a_case_names_it_and_makes_up_for_no_rule() {
+        let told = measured(&SHEET, &covering(&["nt52.md 1.1", "nt52.md 13"]), &listing(&[]));
+        let section = |section: &str, text: &str| Section {
+            section: section.to_owned(),
+            text: text.to_owned(),
+            cases: vec!["topic/x".to_owned()],
+        };
+        assert_eq!(told.sheets[0].sections, [section("nt52.md 1.1", "Part"), section("nt52.md 13", "Rules")]);
+        assert_eq!(told.open, ["NT-1", "NT-2", "NT-2b"]);
     }
 
     #[test]
     fn what_contradicts_itself_is_told() {
-        let told = measured(sheet(), &covering(&["NT-1", "NT-9"]), &listing(&["NT-1", "NT-8"]));
+        let told = measured(&SHEET, &covering(&["NT-1"]), &listing(&["NT-1", "NT-8"]));
         let expected = [
-            "topic/x covers NT-9, which is no rule of a sheet",
             "corpus/behaviour/uncovered.toml lists NT-1, which topic/x covers",
             "corpus/behaviour/uncovered.toml lists NT-8, which is no rule of a sheet",
         ];
@@ -254,10 +230,10 @@ mod tests {
 
     #[test]
     fn a_list_that_is_too_long_is_told() {
-        let numbers: Vec<String> = (1..=UNCOVERED_MAX + 1).map(|number| format!("NT-{number}")).collect();
-        let rules = numbers.iter().map(|number| (number.clone(), String::new())).collect();
+        let numbers: Vec<String> =
+            SHEETS[0].rules().take(UNCOVERED_MAX + 1).map(|(number, _)| number).collect();
         let list = numbers.iter().map(|number| (number.clone(), String::new())).collect();
-        let told = measured(vec![(&SHEETS[0], rules)], &[], &list);
+        let told = measured(&SHEETS[..1], &[], &list);
         let expected =
             "corpus/behaviour/uncovered.toml lists 11 rules of corpus/behaviour/nt52.md; a sheet may have 10";
         assert_eq!(told.wrong, [expected]);

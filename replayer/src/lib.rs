@@ -4,7 +4,7 @@
 //!   what the case and its golden say, [`json`] and [`formats`] write it for programs.
 //! - [`verify()`] runs a recording's inputs again and names the first event and the first instruction
 //!   that differ.
-//! - [`coverage`] tells which numbered rules of the behaviour sheets have a case.
+//! - [`coverage`] tells which numbered rules and sections of the behaviour sheets have a case.
 //! - [`explain`] shows what lies behind: call traces side by side, fields by name, stacks with every
 //!   slot named.
 //! - [`gdb`] lets the debugger gdb go forwards and backwards through a recording.

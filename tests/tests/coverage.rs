@@ -36,8 +36,8 @@ fn the_program_tells_every_rule_once_in_either_format() {
     let text = tandem(&root(), &["coverage"]);
     let json = tandem(&root(), &["coverage", "--format", "json"]);
     assert_eq!(text.status, json.status);
-    let rules: Vec<Value> =
-        json.out.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect();
+    let told = json.out.lines().map(|line| serde_json::from_str(line).expect("a line is JSON"));
+    let (sections, rules): (Vec<Value>, Vec<Value>) = told.partition(|told: &Value| told["rule"].is_null());
     assert_eq!(rules.len(), 117 + 107);
     for rule in &rules {
         let number = rule["rule"].as_str().expect("a rule has a number");
@@ -49,6 +49,35 @@ fn the_program_tells_every_rule_once_in_either_format() {
         }
         assert!(rule["text"].as_str().is_some_and(|text| !text.is_empty()), "{number} says something");
     }
+    for section in &sections {
+        let named = section["section"].as_str().expect("what is no rule is a section");
+        let line = text.out.lines().find(|line| line.starts_with(&format!("{named} ")));
+        let line = line.unwrap_or_else(|| panic!("{named} is told"));
+        let cases = section["cases"].as_array().expect("cases are a list");
+        assert!(!cases.is_empty(), "{named} is told because a case names it");
+        for case in cases {
+            assert!(line.contains(case.as_str().expect("a case is a name")), "{line}");
+        }
+        assert_eq!(section["text"].as_str(), recorder::sheets::says(named));
+    }
+    let wait = sections.iter().find(|section| section["section"] == "nt52.md 8.13").expect("nt52.md 8.13");
+    assert!(wait["cases"].to_string().contains("wait/one_of_five"));
     let second = rules.iter().find(|rule| rule["rule"] == "NT-2").expect("NT-2");
     assert!(second["cases"].to_string().contains("termination/null_handle_ends_the_others"));
+}
+
+#[test]
+fn a_case_that_covers_what_no_sheet_has_is_bad_input() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["golden", "corpus/topic"] {
+        std::fs::create_dir_all(folder.path().join(name)).unwrap();
+    }
+    let case = "# A title.\n# covers: nt52.md 8.13 ROS-101\n\nprocess app\n";
+    std::fs::write(folder.path().join("corpus/topic/x.case"), case).unwrap();
+    for command in ["coverage", "run"] {
+        let ran = tandem(folder.path(), &[command]);
+        assert_eq!(ran.status, 2, "{ran:?}");
+        assert!(ran.err.starts_with("error: reactos.md has no rule ROS-101\n"), "{ran:?}");
+        assert!(ran.err.contains("--> corpus/topic/x.case:2:24"), "{ran:?}");
+    }
 }

@@ -59,10 +59,12 @@ fn detail_changes_neither_outcomes_nor_views_nor_machines() {
 }
 
 #[test]
-fn every_case_is_short() {
+fn every_case_is_short_and_says_what_it_covers() {
     for path in files(&root().join("corpus"), "case") {
         let text = read(&path);
         let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')).count();
-        assert!(lines <= 24, "{} has {lines} lines: one behaviour a file", path.display());
+        assert!(lines <= 15, "{} has {lines} lines: one behaviour a file", path.display());
+        let case = Case::parse("x", "x", &text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert!(!case.covers.is_empty(), "{} says which rules it covers", path.display());
     }
 }

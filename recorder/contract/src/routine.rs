@@ -306,7 +306,7 @@ pub struct Served {
     pub info: RoutineInfo,
     /// The stage that ran; 0 is the entry.
     pub stage: u8,
-    /// The arguments, as they were when the stage began.
+    /// The arguments at the entry; none at a later stage.
     pub args: Args,
     /// How it went on.
     pub flow: Flow,
@@ -323,8 +323,9 @@ pub fn serve(kernel: &dyn crate::Kernel, m: &mut Machine, at: Va) -> Result<Serv
     let (info, stage) = kernel.image().routine(at).unwrap_or_else(|| panic!("no native routine at {at}"));
     m.retired += 1;
     let mut frame = Frame::enter(m, at, info)?;
-    let mut args = Args { count: info.params, ..Args::default() };
-    for index in 0..info.params {
+    // Whoever is told of a later stage knows them from the entry.
+    let mut args = Args { count: if stage == 0 { info.params } else { 0 }, ..Args::default() };
+    for index in 0..args.count {
         args.values[usize::from(index)] = frame.arg(index)?;
     }
     let flow = kernel.native(&mut frame)?;

@@ -2,7 +2,7 @@
 
 use super::error::Problem;
 use super::token::{self, Word, nearest};
-use crate::kernels;
+use crate::{kernels, sheets};
 use std::ops::Range;
 
 /// What the top of a case says.
@@ -90,7 +90,7 @@ impl Header {
         if value.is_empty() {
             let needs = match key {
                 "differs" => "say why the kernels differ",
-                "covers" => "name the rules: `NT-2 ROS-4`",
+                "covers" => "name rules or sections: `NT-2 reactos.md 9.1`",
                 _ => "name two kernels: `reactos reactos-msvc6`",
             };
             return Err(Problem::new(key_span, format!("`{key}:` says nothing"), needs));
@@ -102,8 +102,12 @@ impl Header {
                 *last = Last::Differs;
             }
             "covers" => {
-                for word in words {
-                    self.covers.push(rule(&word)?);
+                let mut words = words.iter();
+                while let Some(word) = words.next() {
+                    self.covers.push(match sheets::SHEETS.iter().find(|sheet| sheet.name == word.text) {
+                        Some(_) => section(word, words.next())?,
+                        None => rule(word)?,
+                    });
                 }
             }
             _ => self.kernels = Some(pair(&words, value_at..value_at + value.len())?),
@@ -119,20 +123,38 @@ fn key(comment: &str) -> Option<(&str, &str)> {
     word.then(|| (key, value.trim()))
 }
 
+/// What a case can cover.
+const COVERED: &str = "rules are those of nt52.md section 13 (`NT-2`) and reactos.md section 12 (`ROS-30b`); \
+                       a section is named behind its sheet (`nt52.md 8.13`)";
+
 /// A rule's number: `NT-2`, `ROS-30b`.
 fn rule(word: &Word) -> Result<String, Problem> {
-    let number = word.text.strip_prefix("NT-").or_else(|| word.text.strip_prefix("ROS-"));
-    let digits = number.map(|number| number.trim_end_matches(|c: char| c.is_ascii_lowercase()));
-    let good = digits.is_some_and(|digits| {
-        let letters = number.map_or(0, str::len) - digits.len();
-        !digits.is_empty() && digits.len() <= 4 && letters <= 1 && digits.chars().all(|c| c.is_ascii_digit())
-    });
-    if good {
-        return Ok(word.text.to_owned());
+    let sheet = sheets::SHEETS.iter().find(|sheet| word.text.starts_with(sheet.prefix));
+    match sheet {
+        Some(_) if sheets::says(word.text).is_some() => Ok(word.text.to_owned()),
+        Some(sheet) => {
+            let title = format!("{} has no rule {}", sheet.name, word.text);
+            Err(Problem::new(word.span.clone(), title, "no such rule").help(COVERED))
+        }
+        None => {
+            let title = format!("`{}` is not the number of a rule", word.text);
+            Err(Problem::new(word.span.clone(), title, "expected `NT-` or `ROS-` and a number").help(COVERED))
+        }
     }
-    let title = format!("`{}` is not the number of a rule", word.text);
-    let help = "rules are those of nt52.md section 13 (`NT-2`) and reactos.md section 12 (`ROS-30b`)";
-    Err(Problem::new(word.span.clone(), title, "expected `NT-` or `ROS-` and a number").help(help))
+}
+
+/// A section, by its sheet and its number: `nt52.md 8.13`.
+fn section(sheet: &Word, number: Option<&Word>) -> Result<String, Problem> {
+    let Some(number) = number else {
+        let title = format!("no section of {} is named", sheet.text);
+        return Err(Problem::new(sheet.span.clone(), title, "expected its number behind it").help(COVERED));
+    };
+    let named = format!("{} {}", sheet.text, number.text);
+    if sheets::says(&named).is_none() {
+        let title = format!("{} has no section {}", sheet.text, number.text);
+        return Err(Problem::new(number.span.clone(), title, "no such section").help(COVERED));
+    }
+    Ok(named)
 }
 
 fn pair(words: &[Word], span: Range<usize>) -> Result<(String, String), Problem> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! # A NULL process handle ends every thread but the caller's.
-//! # covers: NT-2 ROS-4
+//! # covers: NT-2 reactos.md 9.1
 //! # differs: ReactOS has no NULL case; the handle lookup fails.
 //!
 //! process app
@@ -43,7 +43,8 @@ pub struct Case {
     pub title: String,
     /// Why the kernels differ, when the case says that they do (`# differs:`).
     pub differs: Option<String>,
-    /// The numbered rules of the behaviour sheets that the case shows (`# covers:`): `NT-2`.
+    /// The numbered rules and the sections of the behaviour sheets that the case shows (`# covers:`):
+    /// `NT-2`, `reactos.md 9.1`.
     pub covers: Vec<String>,
     /// The two kernels that are compared (`# kernels:`).
     pub kernels: (String, String),

@@ -215,7 +215,6 @@ impl Motor {
         }
         let thread = self.notes.number_of(thread);
         let routine = self.number(info, at);
-        let args = if stage == 0 { args } else { Args::default() };
         let depth = entered.depth;
         self.notes.trace.push(TraceStep { at: instant, depth, thread, routine, stage, args, went });
         Ok(())

@@ -90,9 +90,9 @@ enum Command {
     },
     /// Lists every verb with its arguments, their types and defaults, and the kernels that have it
     Verbs,
-    /// Lists the numbered rules of the behaviour sheets, and the cases that cover each
+    /// Lists the numbered rules of the behaviour sheets, the sections that cases name, and the cases that cover each
     Coverage {
-        /// For people, or one JSON object a line for each rule
+        /// For people, or one JSON object a line for each rule and each section
         #[arg(long, value_enum, default_value_t)]
         format: Listing,
     },
@@ -170,6 +170,9 @@ struct ExplainOptions {
     /// differences that do not follow from them
     #[arg(long)]
     resync: bool,
+    /// Tells what each interrupt called, also of those that did nothing but take time
+    #[arg(long)]
+    interrupts: bool,
 }
 
 #[derive(Args)]
@@ -238,6 +241,9 @@ struct TraceOptions {
     /// Only this event, counted from 1; 0 is booting
     #[arg(long, value_name = "N")]
     event: Option<usize>,
+    /// Tells what each interrupt called, also of those that did nothing but take time
+    #[arg(long)]
+    interrupts: bool,
 }
 
 #[derive(Args)]

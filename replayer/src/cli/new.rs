@@ -11,7 +11,7 @@ const SKELETON: &str = "\
 # A new thread runs its entry.
 #
 # Say above, in one sentence, what the case shows. Below it, each only if it is true:
-# `covers: NT-2 ROS-4` names the rules of corpus/behaviour that the case shows;
+# `covers: NT-2 reactos.md 9.1` names the rules and sections of corpus/behaviour that the case shows;
 # `differs: ...` says why the kernels part, if they do and both are right;
 # `kernels: reactos reactos-msvc6` compares another pair than nt and reactos.
 # Each begins a line of its own after `# `, without the quotes.

@@ -2,14 +2,13 @@
 
 use super::{BAD, FINE, Format, RunOptions, UNEXPECTED, kernel, messages::Messages};
 use crate::corpus::{self, Source};
-use crate::coverage::coverage;
 use crate::formats::{Entry, junit, perfetto, sarif};
 use crate::judge::{Surprise, Verdict, judge};
 use crate::report::{self, Listed, Rules, Site, SiteError};
 use crate::{Compared, batch, compare, json};
 use contract::Kernel;
 use golden::Comparison;
-use recorder::{Case, RecordError};
+use recorder::{Case, RecordError, sheets::SHEETS};
 use std::path::{Path, PathBuf};
 
 /// A case, the kernels that it runs on, and where it comes from.
@@ -96,10 +95,7 @@ impl Report {
     fn begin(here: &Path, folder: &Path, jobs: &[Job]) -> anyhow::Result<Report> {
         let mut site = Site::begin(&here.join(folder))?;
         let places = jobs.iter().map(|job| site.place(&job.source.name)).collect();
-        // Cases from elsewhere have no sheets beside them; their rules are numbers then.
-        let sheets = corpus::top(here).ok().and_then(|top| coverage(&top).ok());
-        let rules = sheets.map_or_else(Vec::new, |told| told.sheets).into_iter();
-        let rules = rules.flat_map(|sheet| sheet.rules).map(|rule| (rule.rule, rule.text)).collect();
+        let rules = SHEETS.iter().flat_map(|sheet| sheet.rules().chain(sheet.sections())).collect();
         Ok(Report { site, rules, places })
     }
 

@@ -19,7 +19,7 @@ use crate::judge::Verdict;
 use maud::{DOCTYPE, Markup, html};
 use std::collections::BTreeMap;
 
-/// The numbered rules of the sheets by number: what each says.
+/// The rules and sections of the sheets, as cases name them: what each says.
 pub type Rules = BTreeMap<String, String>;
 
 /// A case as the overview lists it.
@@ -27,7 +27,7 @@ pub type Rules = BTreeMap<String, String>;
 pub struct Listed {
     /// What came of it.
     pub entry: Entry,
-    /// The rules that it covers, by number.
+    /// The rules and sections that it covers.
     pub covers: Vec<String>,
     /// Its page, from the site's folder; none when the case could not be recorded.
     pub page: Option<String>,

@@ -1,8 +1,8 @@
 //! Comparing what two judges say of one instruction.
 
 use crate::undefined::operand;
-use crate::{Bytes, Case, End, SIGNALS, SIGNALS_SIZE, SYSTEM, State, Undefined, X87, decode, entry};
-use iced_x86::Mnemonic;
+use crate::{Bytes, CODE, Case, End, SIGNALS, SIGNALS_SIZE, SYSTEM, State, Undefined, X87, decode, entry};
+use iced_x86::{Decoder, DecoderError, DecoderOptions, MemorySize, Mnemonic};
 
 /// The names of the general registers, by their encodings.
 const REGS: [&str; 8] = ["EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI"];
@@ -92,6 +92,9 @@ pub fn explained(
         (Some(14), Some(6)) if is_newer(case) => {
             Some("the longer encodings of newer processors are fetched before they are refused")
         }
+        (Some(14), Some(6)) if is_cut_off(judge.1, case) => {
+            Some("AMD's processors fetch the whole of an instruction before they refuse its opcode")
+        }
         (judge, machine) if several(judge) && several(machine) && makes_several_accesses(mnemonic) => {
             Some("which of several accesses faults first is the processor's choice")
         }
@@ -137,6 +140,53 @@ fn is_newer(case: &Case) -> bool {
     let prefix = |byte: &&u8| matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3);
     let rest: Vec<&u8> = case.code.iter().skip_while(prefix).collect();
     matches!(rest.first(), Some(0x62 | 0x8F | 0xC4 | 0xC5))
+}
+
+/// Whether the judge found the page behind the code missing while it fetched an instruction of a group
+/// that has no member of its number, and a member of the group would reach into that page.
+fn is_cut_off(judge: End, case: &Case) -> bool {
+    const FETCH: u32 = 0x10;
+    let End::Fault { vector: 14, error, address } = judge else { return false };
+    let prefix = |byte: &u8| matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3);
+    let opcode = case.code.iter().take_while(|byte| prefix(byte)).count();
+    let modrm = opcode + if case.code.get(opcode) == Some(&0x0F) { 2 } else { 1 };
+    let wide = entry(case.start.selectors[1]).is_none_or(|entry| entry.wide);
+    error & FETCH != 0
+        && address == CODE + 0x1000
+        && modrm < case.code.len()
+        && (0..8).any(|number| {
+            let mut code = case.code.clone();
+            code[modrm] = code[modrm] & 0xC7 | number << 3;
+            let bits = if wide { 32 } else { 16 };
+            let mut decoder = Decoder::new(bits, &code, DecoderOptions::NONE);
+            let _ = decoder.decode();
+            decoder.last_error() == DecoderError::NoMoreBytes
+        })
+}
+
+/// Whether the two differ in nothing but what FNSTENV and FNSAVE stored of the last instruction and its
+/// operand while no exception was pending. AMD's processors keep these only for an exception that is not
+/// masked, so that a switch to another task and back between the loading of the state and the
+/// instruction loses them (AMD APM, volume 2, section 11.4): the judge is to be asked again.
+pub fn lost(judge: &(State, End), machine: &(State, End), case: &Case) -> bool {
+    let start = &case.start;
+    let wide = entry(start.selectors[1]).is_none_or(|entry| entry.wide);
+    let instruction = decode(&case.code, wide);
+    let pending = start.x87.as_ref().is_none_or(|x87| x87.status & 0x80 != 0);
+    if pending || !matches!(instruction.mnemonic(), Mnemonic::Fnstenv | Mnemonic::Fnsave) {
+        return false;
+    }
+    let Some(image) = operand(&instruction, case, true) else { return false };
+    let pointers = match instruction.memory_size() {
+        MemorySize::FpuEnv14 | MemorySize::FpuState94 => 6..14,
+        _ => 12..28,
+    };
+    let mut alike = machine.clone();
+    for index in pointers.filter_map(|at| Bytes::index(image.wrapping_add(at))) {
+        alike.0.bytes.0[index] = judge.0.bytes.0[index];
+    }
+    let none = Undefined::default();
+    difference(judge, machine, &none).is_some() && difference(judge, &alike, &none).is_none()
 }
 
 /// INS and OUTS.

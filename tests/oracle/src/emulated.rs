@@ -6,7 +6,7 @@ mod whole;
 use crate::{Bytes, CODE, Case, DATA, End, FLAGS, State, X87};
 use machine::{Machine, Reg, Seg, Stop, Until, Va};
 use tables::{HANDLERS, deny, physical, prepare};
-pub use whole::{Cut, Ran, Traced, Whole};
+pub use whole::{Cut, Ran, Traced, Whole, named};
 
 const TF: u32 = 0x100;
 

@@ -200,14 +200,7 @@ fn selector(random: &mut Random) -> u16 {
     }
 }
 
-trait Names {
-    fn name_is_word(self) -> bool;
-}
-
-impl Names for Code {
-    /// Whether a form's operands are words, by its name: the stack ones end in 16 or `w`.
-    fn name_is_word(self) -> bool {
-        let name = format!("{self:?}");
-        name.contains("16") || name.ends_with('w')
-    }
+/// Whether a form's name says that what it takes off the stack are words.
+fn pops_words(form: Code) -> bool {
+    format!("{form:?}").split('_').next().is_some_and(|mnemonic| mnemonic.ends_with('w'))
 }

@@ -22,8 +22,8 @@ mod state;
 mod undefined;
 pub mod vectors;
 
-pub use compare::{difference, explained, number};
-pub use emulated::{Cut, Denied, Emulated, Ran, Traced, Whole, put_x87};
+pub use compare::{difference, explained, lost, number};
+pub use emulated::{Cut, Denied, Emulated, Ran, Traced, Whole, named, put_x87};
 pub use form::{Form, Template, excluded, forms};
 pub use generate::{Generator, Pools, background, decode};
 pub use layout::*;

@@ -5,8 +5,9 @@ use super::{HANDLERS, physical, prepare, put, state, unwind};
 use crate::compare::is_port_string;
 use crate::generate::touches_x87;
 use crate::program::{Scene, judged};
+use crate::undefined::operand;
 use crate::{Bytes, CODE, Case, End, State, decode, entry, reads, sets, undefined};
-use iced_x86::{Instruction, Mnemonic};
+use iced_x86::{Instruction, Mnemonic, OpKind};
 use machine::{Gates, Machine, Pa, Stop, Until};
 
 /// The most instructions, or repetitions of one, in a program's run.
@@ -86,7 +87,8 @@ impl Whole {
             let choice = is_port_string(instruction.mnemonic()) && m.cpu.regs[1] & 0xFFFF == 0;
             // What the programs before left in the unit is not known.
             let unknown = scene.start.x87.is_none() && touches_x87(&instruction);
-            let cut = choice || unknown || mask.result || !judged(&instruction);
+            let foreign = of_the_system(m, &instruction, &case);
+            let cut = choice || unknown || foreign || mask.result || !judged(&instruction);
             if cut || reads(&instruction) & taint != 0 {
                 return Err(Cut::At(at));
             }
@@ -145,25 +147,50 @@ fn start(m: &mut Machine, ready: &Machine, scene: &Scene) {
     put(m, &scene.start);
 }
 
-fn named(stop: &Stop) -> String {
-    let why = format!("{stop:?}");
-    // Where it was is not what it was.
+/// Whether a segment is asked about that only the system has: its 64-bit code, and the data whose limit
+/// is the number of the processor. (Loading one ends a program, which is told apart there.)
+fn of_the_system(m: &Machine, instruction: &Instruction, case: &Case) -> bool {
+    let asks = match instruction.mnemonic() {
+        Mnemonic::Lar | Mnemonic::Lsl => 1,
+        Mnemonic::Verr | Mnemonic::Verw => 0,
+        _ => return false,
+    };
+    let selector = match instruction.op_kind(asks) {
+        OpKind::Register => m.cpu.regs[instruction.op_register(asks).full_register32().number()] as u16,
+        _ => {
+            let at = operand(instruction, case, true);
+            let byte = |n| at.and_then(|at| readable(m, at.wrapping_add(n)));
+            let (Some(low), Some(high)) = (byte(0), byte(1)) else { return false };
+            u16::from_le_bytes([low, high])
+        }
+    };
+    matches!(selector & !3, 0x30 | 0x78)
+}
+
+/// A byte of the code page or of the data.
+fn readable(m: &Machine, at: u32) -> Option<u8> {
+    let inside = at.wrapping_sub(CODE) < 0x1000 || Bytes::index(at).is_some();
+    inside.then(|| {
+        let mut byte = [0];
+        let Pa(page) = physical(at & !0xFFF);
+        m.memory.read(Pa(page | at & 0xFFF), &mut byte);
+        byte[0]
+    })
+}
+
+/// What a stop is, without where it was.
+pub fn named(stop: &Stop) -> String {
+    let why = match stop {
+        Stop::Unsupported(what) => what.clone(),
+        other => format!("{other:?}"),
+    };
     why.split(" at EIP").next().unwrap_or(&why).to_owned()
 }
 
 /// The linear address of the next instruction, and its bytes as far as they can be fetched.
 fn next(m: &Machine) -> (u32, Vec<u8>) {
     let at = m.cpu.segments[1].base.wrapping_add(m.cpu.eip);
-    let byte = |at: u32| {
-        let inside = at.wrapping_sub(CODE) < 0x1000 || Bytes::index(at).is_some();
-        inside.then(|| {
-            let mut byte = [0];
-            let Pa(page) = physical(at & !0xFFF);
-            m.memory.read(Pa(page | at & 0xFFF), &mut byte);
-            byte[0]
-        })
-    };
-    (at, (0..15).map_while(|n| byte(at.wrapping_add(n))).collect())
+    (at, (0..15).map_while(|n| readable(m, at.wrapping_add(n))).collect())
 }
 
 /// The registers alone.

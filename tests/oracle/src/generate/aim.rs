@@ -1,7 +1,7 @@
 //! Operands: registers, displacements and memory so that accesses meet the pages of the layout, their
 //! edges, and the limits of segments.
 
-use super::{Making, Names, decode, number, selector};
+use super::{Making, decode, number, pops_words, selector};
 use crate::{CODE, CONSTANT, DATA, DATA_SIZE, entry};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Mnemonic, OpKind, Register};
 
@@ -82,7 +82,7 @@ impl Making<'_> {
     /// ESP, and for those that use it EBP, with what is popped.
     fn stack(&mut self) {
         let i = &self.instruction;
-        let (mnemonic, width) = (i.mnemonic(), if i.code().name_is_word() { 2 } else { 4 });
+        let (mnemonic, width) = (i.mnemonic(), if pops_words(i.code()) { 2 } else { 4 });
         let moved = i.stack_pointer_increment();
         let far = matches!(mnemonic, Mnemonic::Retf | Mnemonic::Iret | Mnemonic::Iretd);
         let uses = i.is_stack_instruction() || far || i.flow_control() == FlowControl::Interrupt;
@@ -286,7 +286,6 @@ impl Making<'_> {
             }
             return image;
         }
-        let wide = i.code().name_is_word();
         match mnemonic {
             Mnemonic::Les | Mnemonic::Lds | Mnemonic::Lss | Mnemonic::Lfs | Mnemonic::Lgs => {
                 let offset = self.random.edge();
@@ -311,7 +310,7 @@ impl Making<'_> {
             }
             Mnemonic::Bound => {
                 let (low, high) = (self.random.below(100), self.random.below(1000));
-                let width = if wide { 2 } else { 4 };
+                let width = size / 2;
                 let mut bytes = low.to_le_bytes()[..width].to_vec();
                 bytes.extend(&high.to_le_bytes()[..width]);
                 bytes

@@ -48,14 +48,6 @@ fn fit(case: &mut Case, number: u64) {
             case.code[last] = GATES[number as usize % GATES.len()];
             return;
         }
-        M::Retf if i.code() == Code::Retfd_imm16 => {
-            // Its frame, in doublewords.
-            let stack = oracle::entry(case.start.selectors[2]).map_or(0, |entry| entry.base);
-            let at = stack.wrapping_add(case.start.regs[4]);
-            case.start.bytes.put(at, &oracle::CODE.to_le_bytes());
-            case.start.bytes.put(at.wrapping_add(4), &oracle::FLAT_CODE.to_le_bytes());
-            return;
-        }
         M::Rdmsr | M::Wrmsr => {
             case.start.regs[1] = 0x174;
             return;

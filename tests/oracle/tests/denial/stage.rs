@@ -3,6 +3,7 @@
 
 use machine::registers::control::{AM, MP, OSFXSR, PG, WP};
 use machine::{Machine, Pa, Reg, Seg, Segment, Stop, Table, Va};
+use oracle::bochs::scene::{descriptor, gate};
 use oracle::{CODE, CONSTANT, Case, DATA, FLAGS, FLAT_CODE, FLAT_DATA, LDT, NOTHING, local};
 
 /// Tables of descriptors and the like, above everything that a generated operand aims at.
@@ -105,23 +106,6 @@ pub struct Caught {
 fn physical(linear: u32) -> Pa {
     let index = PAGES.iter().position(|page| page.0 == linear & !0xFFF).expect("a page of the stage");
     Pa((8 + index as u32) << 12 | linear & 0xFFF)
-}
-
-fn raw(base: u32, limit: u32, access: u8, flags: u8) -> u64 {
-    u64::from(limit & 0xFFFF)
-        | u64::from(base & 0xFF_FFFF) << 16
-        | u64::from(access) << 40
-        | u64::from(limit >> 16 & 0xF) << 48
-        | u64::from(flags) << 52
-        | u64::from(base >> 24) << 56
-}
-
-fn gate(selector: u16, offset: u32, access: u8, count: u8) -> u64 {
-    u64::from(offset & 0xFFFF)
-        | u64::from(selector) << 16
-        | u64::from(count) << 32
-        | u64::from(access) << 40
-        | u64::from(offset >> 16) << 48
 }
 
 impl Stage {
@@ -228,23 +212,23 @@ impl Stage {
 const SEGMENTS: [Seg; 6] = [Seg::Es, Seg::Cs, Seg::Ss, Seg::Ds, Seg::Fs, Seg::Gs];
 
 fn tables(m: &mut Machine) {
-    let flat = |access| raw(0, 0xF_FFFF, access, 0xC);
+    let flat = |access| descriptor(0, 0xF_FFFF, access, 0xC);
     let gdt: [(u16, u64); 17] = [
         (0x08, flat(0x9B)),
-        (0x10, raw(0, 0xF_FFFF, 0x9B, 0xA)),
+        (0x10, descriptor(0, 0xF_FFFF, 0x9B, 0xA)),
         (0x18, flat(0x93)),
         (0x20, flat(0xFB)),
         (0x28, flat(0xF3)),
         (CODE1 & !7, flat(0xBB)),
         (DATA1 & !7, flat(0xB3)),
-        (FREE_TASK, raw(TASK, TASK_LIMIT, 0x89, 0)),
-        (FREE_LOCAL, raw(LOCAL, 0xFF, 0x82, 0)),
-        (0x50, raw(LOCAL, 8 * LDT.len() as u32 - 1, 0x82, 0)),
+        (FREE_TASK, descriptor(TASK, TASK_LIMIT, 0x89, 0)),
+        (FREE_LOCAL, descriptor(LOCAL, 0xFF, 0x82, 0)),
+        (0x50, descriptor(LOCAL, 8 * LDT.len() as u32 - 1, 0x82, 0)),
         (CALL_GATE & !7, gate(CODE1, CODE, 0xEC, 3)),
         (CALL_GATE16 & !7, gate(SHORT1, 0, 0xE4, 3)),
-        (SHORT1 & !7, raw(CODE, 0x1FFF, 0xBB, 0)),
-        (SHORT0, raw(CODE, 0x1FFF, 0x9B, 0)),
-        (0x78, raw(TASK, TASK_LIMIT, 0x8B, 0)),
+        (SHORT1 & !7, descriptor(CODE, 0x1FFF, 0xBB, 0)),
+        (SHORT0, descriptor(CODE, 0x1FFF, 0x9B, 0)),
+        (0x78, descriptor(TASK, TASK_LIMIT, 0x8B, 0)),
         (HANDLER_CODE, flat(0x9B)),
         (HANDLER_STACK, flat(0x93)),
     ];
