@@ -142,7 +142,7 @@ fn trace_tells_the_calls_of_each_event() {
         0,
         &["event 5, line 9: main NtSuspendThread thread=sleeper\n", "NtSuspendThread(", "(sleeper)"],
     );
-    has(&ran, 0, &["      (2 clock interrupts)\n          ("]);
+    has(&ran, 0, &["     (2 clock interrupts)\n          ("]);
     let unfolded = run(&["trace", CASE, "--kernel", "reactos", "--event", "5", "--interrupts"]);
     assert!(!ran.out.contains("KiInterruptDispatch") && unfolded.out.contains("KiInterruptDispatch"));
     let all = run(&["trace", CASE, "--kernel", "reactos"]);
@@ -173,7 +173,7 @@ fn what_there_is_none_of_is_told_with_the_nearest_name() {
 
 #[test]
 fn a_long_story_is_told_without_its_middle() {
-    let ran = run(&["explain", "corpus/suspend/count_wraps.case"]);
+    let ran = run(&["explain", "corpus/suspend/count_wraps.case", "--interrupts"]);
     has(
         &ran,
         1,
