@@ -279,7 +279,7 @@ macro_rules! routines {
         #[allow(missing_docs, dead_code)]
         #[repr(u32)]
         $vis enum $table { $($name),* }
-        $(const _: () = assert!($params <= $crate::routine::Args::MAX, stringify!($name));)*
+        $(const _: () = assert!($params < $crate::routine::Args::MAX + 1, stringify!($name));)*
         #[allow(dead_code)]
         impl $table {
             /// The linear address of the first routine.
