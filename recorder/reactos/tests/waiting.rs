@@ -259,6 +259,11 @@ fn semaphores_and_mutants_count() {
     assert_eq!(driver.call(thread, "NtReleaseSemaphore", &[semaphore, 1, previous]), Came::Returned(0));
     assert_eq!(driver.data(init, 0x60), 1);
     assert_eq!(driver.call(thread, "NtReleaseSemaphore", &[semaphore, 1, 0]), Came::Returned(0xC000_0047));
+    // Up to the highest limit that there is, and not beyond it.
+    let widest = driver.object("NtCreateSemaphore", &[0x7FFF_FFFE, 0x7FFF_FFFF]);
+    assert_eq!(driver.call(thread, "NtReleaseSemaphore", &[widest, 1, previous]), Came::Returned(0));
+    assert_eq!(driver.data(init, 0x60), 0x7FFF_FFFE);
+    assert_eq!(driver.call(thread, "NtReleaseSemaphore", &[widest, 1, 0]), Came::Returned(0xC000_0047));
     let mutant = driver.object("NtCreateMutant", &[1]);
     let wait = [mutant, 0, 0];
     assert_eq!(driver.call(thread, "NtWaitForSingleObject", &wait), Came::Returned(0));
