@@ -3,7 +3,7 @@
 use super::error::RecordError;
 use super::frame::{Stack, UNWRITTEN, Word, class_and_length, out_len};
 use super::motor::Pause;
-use super::quiet::{SLICE, park, parked};
+use super::quiet::{SLICE, breakpoints, park, parked};
 use super::run::{Run, unavailable};
 use crate::case::{Event, Line, Value};
 use crate::recording::Reaching;
@@ -48,6 +48,9 @@ impl Run {
         if self.passed_over.contains(&thread) {
             return Ok(Err(unavailable("not scheduled")));
         }
+        if self.cut.is_some_and(|cut| cut.thread == thread) {
+            self.cut = None;
+        }
         let mut met = false;
         for _ in 0..ROTATIONS {
             let statuses = self.kernel.threads(&self.motor.m);
@@ -73,13 +76,20 @@ impl Run {
         Ok(Err(unavailable(if met { "busy" } else { "not scheduled" })))
     }
 
-    /// Lets the machine run for a slice, or until somebody parks.
+    /// Lets the machine run for a slice, or until somebody parks, or until whoever an event was cut short at
+    /// is about to go on.
     fn slice(&mut self, line: &Line) -> Result<(), RecordError> {
         let end = self.motor.m.retired + SLICE;
+        let points: Vec<Va> = breakpoints().into_iter().chain(self.cut.map(|cut| cut.at)).collect();
         loop {
-            match self.advance(end) {
+            match self.motor.advance(end, &points, self.first_wanted) {
                 Pause::Stopped(what) => return Err(self.failed(line, what)),
                 Pause::UserEntry => self.entered(),
+                Pause::Breakpoint(at) if self.cut.is_some_and(|cut| cut.at == at) => {
+                    if self.cut == Some(self.here(at)) {
+                        return Ok(());
+                    }
+                }
                 Pause::Breakpoint(at) if at != park() => self.passed(at),
                 _ => {
                     self.arrive();
