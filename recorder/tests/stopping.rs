@@ -52,12 +52,18 @@ fn who_acts_next_does_so_before_the_routine_goes_on() {
 #[test]
 fn a_routine_that_interrupts_run_through_holds_nobody_up() {
     for kernel in ["nt", "reactos"] {
-        let recording =
-            recorded(kernel, &format!("stop at=KfLowerIrql\n{RESUME}main NtTestAlert\nworker NtTestAlert"));
-        let [.., resumed, main, worker] = &recording.events[..] else { panic!("there are events") };
-        assert_eq!(place(kernel, resumed), "KfLowerIrql");
-        assert!(main.outcome.to_string().starts_with("returned"), "{kernel}: {}", main.outcome);
-        assert!(worker.outcome.to_string().starts_with("returned"), "{kernel}: {}", worker.outcome);
+        for order in [["worker", "main"], ["main", "worker"]] {
+            let [first, second] = order.map(|thread| format!("{thread} NtTestAlert"));
+            let recording = recorded(
+                kernel,
+                &format!("{RESUME}stop at=KfLowerIrql\nmain NtTestAlert\n{first}\n{second}"),
+            );
+            let [.., stopped, first, second] = &recording.events[..] else { panic!("there are events") };
+            assert_eq!(place(kernel, stopped), "KfLowerIrql");
+            for event in [first, second] {
+                assert!(event.outcome.to_string().starts_with("returned"), "{kernel}: {}", event.outcome);
+            }
+        }
     }
 }
 
