@@ -107,6 +107,11 @@ impl Motor {
         Ok(())
     }
 
+    /// The next run stops at a breakpoint at its first instruction as well.
+    pub(super) fn look_at_once(&mut self) {
+        self.unseen = true;
+    }
+
     /// Runs up to an instant, serving native routines, or up to an earlier pause.
     pub(super) fn advance(&mut self, instant: u64, breakpoints: &[Va], user_entry: bool) -> Pause {
         while self.m.retired < instant {
