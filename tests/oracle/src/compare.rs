@@ -61,6 +61,14 @@ fn fetched(end: End) -> End {
     }
 }
 
+/// Why memory may differ after a fault.
+pub const PARTIAL: &str = "AMD's processors keep some of several accesses when a later one faults";
+
+/// Whether an instruction that ended so may have made some of its accesses.
+pub fn may_be_partial(end: End, mnemonic: Mnemonic) -> bool {
+    makes_several_accesses(mnemonic) && matches!(end, End::Fault { vector: 10..=14 | 17, .. })
+}
+
 /// Why a disagreement is none, where the manuals leave it to the processor.
 pub fn explained(
     judge: &(State, End),
@@ -78,9 +86,8 @@ pub fn explained(
         return Some("a judge's own tables lie there");
     }
     if fetched(judge.1) == machine.1 {
-        let partial = makes_several_accesses(mnemonic) && machine.1 != End::Done;
-        return (partial && differs_by_parts(judge, machine, mnemonic))
-            .then_some("AMD's processors keep some of several accesses when a later one faults");
+        let partial = may_be_partial(machine.1, mnemonic) && differs_by_parts(judge, machine, mnemonic);
+        return partial.then_some(PARTIAL);
     }
     let locked = case.code[..case.len.min(case.code.len())].contains(&0xF0);
     let several = |vector| matches!(vector, Some(10..=14 | 17));
@@ -89,10 +96,10 @@ pub fn explained(
         (Some(12 | 13), Some(14 | 17)) if wraps(case) => {
             Some("whether an operand may go on at offset 0 is the processor's choice (SDM, volume 3, 5.3)")
         }
-        (Some(14), Some(6)) if is_newer(case) => {
+        (Some(13 | 14), Some(6)) if is_newer(case) && misses_the_next(judge.1, case) => {
             Some("the longer encodings of newer processors are fetched before they are refused")
         }
-        (Some(14), Some(6)) if is_cut_off(judge.1, case) => {
+        (Some(13 | 14), Some(6)) if misses_the_next(judge.1, case) && is_cut_off(case) => {
             Some("AMD's processors fetch the whole of an instruction before they refuse its opcode")
         }
         (judge, machine) if several(judge) && several(machine) && makes_several_accesses(mnemonic) => {
@@ -137,23 +144,33 @@ fn wraps(case: &Case) -> bool {
 
 /// Whether the first byte after the prefixes begins VEX, EVEX or XOP on newer processors.
 fn is_newer(case: &Case) -> bool {
-    let prefix = |byte: &&u8| matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3);
     let rest: Vec<&u8> = case.code.iter().skip_while(prefix).collect();
     matches!(rest.first(), Some(0x62 | 0x8F | 0xC4 | 0xC5))
 }
 
-/// Whether the judge found the page behind the code missing while it fetched an instruction of a group
-/// that has no member of its number, and a member of the group would reach into that page.
-fn is_cut_off(judge: End, case: &Case) -> bool {
+/// Whether the judge's fault is of a fetch from where the code ends: the page behind it, or an offset
+/// beyond the limit of its segment.
+fn misses_the_next(judge: End, case: &Case) -> bool {
     const FETCH: u32 = 0x10;
-    let End::Fault { vector: 14, error, address } = judge else { return false };
-    let prefix = |byte: &u8| matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3);
-    let opcode = case.code.iter().take_while(|byte| prefix(byte)).count();
+    /// Bytes of the longest instruction.
+    const LONGEST: u32 = 15;
+    let segment = entry(case.start.selectors[1]);
+    match judge {
+        End::Fault { vector: 14, error, address } => error & FETCH != 0 && address == CODE + 0x1000,
+        End::Fault { vector: 13, error: 0, .. } => {
+            segment.is_some_and(|entry| entry.last().wrapping_sub(case.start.eip) < LONGEST)
+        }
+        _ => false,
+    }
+}
+
+/// Whether an instruction of a group that has no member of its number has a member that would need more
+/// bytes than there are.
+fn is_cut_off(case: &Case) -> bool {
+    let opcode = case.code.iter().take_while(prefix).count();
     let modrm = opcode + if case.code.get(opcode) == Some(&0x0F) { 2 } else { 1 };
     let wide = entry(case.start.selectors[1]).is_none_or(|entry| entry.wide);
-    error & FETCH != 0
-        && address == CODE + 0x1000
-        && modrm < case.code.len()
+    modrm < case.code.len()
         && (0..8).any(|number| {
             let mut code = case.code.clone();
             code[modrm] = code[modrm] & 0xC7 | number << 3;
@@ -162,6 +179,10 @@ fn is_cut_off(judge: End, case: &Case) -> bool {
             let _ = decoder.decode();
             decoder.last_error() == DecoderError::NoMoreBytes
         })
+}
+
+fn prefix(byte: &&u8) -> bool {
+    matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3)
 }
 
 /// Whether the two differ in nothing but what FNSTENV and FNSAVE stored of the last instruction and its

@@ -6,7 +6,9 @@ use crate::compare::is_port_string;
 use crate::generate::touches_x87;
 use crate::program::{Scene, judged};
 use crate::undefined::operand;
-use crate::{Bytes, CODE, Case, End, State, decode, entry, reads, sets, undefined};
+use crate::{
+    Bytes, CODE, Case, End, SIGNALS, SIGNALS_SIZE, SYSTEM, State, decode, entry, reads, sets, undefined,
+};
 use iced_x86::{Instruction, Mnemonic, OpKind};
 use machine::{Gates, Machine, Pa, Stop, Until};
 
@@ -47,6 +49,8 @@ pub enum Cut {
     Stopped(String),
     /// A repeated instruction overwrites itself.
     Itself,
+    /// It reaches, or leaves ESP in, what belongs to a judge.
+    Foreign,
     /// It takes too long.
     Endless,
 }
@@ -105,7 +109,8 @@ impl Whole {
                 taint = taint & !sets(&instruction, &case) | mask.flags;
             }
             if m.cpu.cpl() != 3 {
-                return Ok(traced(m, scene, taint, case, &instruction));
+                let traced = traced(m, scene, taint, case, &instruction);
+                return if touches_a_judge(&traced.ran) { Err(Cut::Foreign) } else { Ok(traced) };
             }
         }
         Err(Cut::Endless)
@@ -176,6 +181,15 @@ fn readable(m: &Machine, at: u32) -> Option<u8> {
         m.memory.read(Pa(page | at & 0xFFF), &mut byte);
         byte[0]
     })
+}
+
+/// Whether a run ended at memory that a judge has to itself, or with a stack pointer in the frames of its
+/// signals, which then have no room.
+fn touches_a_judge(ran: &Ran) -> bool {
+    let signals = |at: u32| at.wrapping_sub(SIGNALS) < SIGNALS_SIZE;
+    let faulted =
+        matches!(ran.end, End::Fault { vector: 14, address, .. } if address >= SYSTEM || signals(address));
+    faulted || signals(ran.state.regs[4])
 }
 
 /// What a stop is, without where it was.
