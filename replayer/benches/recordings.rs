@@ -107,7 +107,13 @@ fn explain(cases: &[Case]) {
         let Some(parting) = replayer::explain::facts::first(&compared.comparison) else { continue };
         for recording in [&compared.left, &compared.right] {
             let of = kernel(&recording.header.kernel);
-            replayer::explain::story(recording, of, parting.event).expect("it goes the same way");
+            replayer::explain::story(
+                recording,
+                of,
+                parting.event,
+                &replayer::explain::Interrupts::of(recording, of, parting.event..=parting.event),
+            )
+            .expect("it goes the same way");
         }
         times.push((start.elapsed(), &case.name));
     }

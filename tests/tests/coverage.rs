@@ -65,3 +65,19 @@ fn the_program_tells_every_rule_once_in_either_format() {
     let second = rules.iter().find(|rule| rule["rule"] == "NT-2").expect("NT-2");
     assert!(second["cases"].to_string().contains("termination/null_handle_ends_the_others"));
 }
+
+#[test]
+fn a_case_that_covers_what_no_sheet_has_is_bad_input() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["golden", "corpus/topic"] {
+        std::fs::create_dir_all(folder.path().join(name)).unwrap();
+    }
+    let case = "# A title.\n# covers: nt52.md 8.13 ROS-101\n\nprocess app\n";
+    std::fs::write(folder.path().join("corpus/topic/x.case"), case).unwrap();
+    for command in ["coverage", "run"] {
+        let ran = tandem(folder.path(), &[command]);
+        assert_eq!(ran.status, 2, "{ran:?}");
+        assert!(ran.err.starts_with("error: reactos.md has no rule ROS-101\n"), "{ran:?}");
+        assert!(ran.err.contains("--> corpus/topic/x.case:2:24"), "{ran:?}");
+    }
+}

@@ -45,6 +45,12 @@ fn explain_tells_the_facts_the_calls_the_fields_the_stacks_and_the_code() {
             "nothing after it differs\n",
         ],
     );
+    // Interrupts by which the recorder rotates the scheduler are told in a line, unless one asks.
+    let clock = |ran: &Ran| ran.out.matches("KeUpdateSystemTime(").count();
+    has(&ran, 1, &["\n    (2 clock interrupts)", "\n  (sleeper)"]);
+    let unfolded = run(&["explain", CASE, "--interrupts"]);
+    assert!(clock(&ran) == 0 && clock(&unfolded) > 0, "{unfolded:?}");
+    assert!(!unfolded.out.contains("clock interrupt"), "{unfolded:?}");
     // The set is the smallest: exit statuses go without saying.
     assert!(!ran.out.contains("exit status"), "{}", ran.out);
     has(&run(&["explain", CASE, "--right", "nt"]), 0, &["nt and nt agree"]);
@@ -136,6 +142,9 @@ fn trace_tells_the_calls_of_each_event() {
         0,
         &["event 5, line 9: main NtSuspendThread thread=sleeper\n", "NtSuspendThread(", "(sleeper)"],
     );
+    has(&ran, 0, &["     (2 clock interrupts)\n          ("]);
+    let unfolded = run(&["trace", CASE, "--kernel", "reactos", "--event", "5", "--interrupts"]);
+    assert!(!ran.out.contains("KiInterruptDispatch") && unfolded.out.contains("KiInterruptDispatch"));
     let all = run(&["trace", CASE, "--kernel", "reactos"]);
     assert_eq!(all.out.lines().filter(|line| line.starts_with("event ")).count(), 7);
 }
@@ -164,7 +173,7 @@ fn what_there_is_none_of_is_told_with_the_nearest_name() {
 
 #[test]
 fn a_long_story_is_told_without_its_middle() {
-    let ran = run(&["explain", "corpus/suspend/count_wraps.case"]);
+    let ran = run(&["explain", "corpus/suspend/count_wraps.case", "--interrupts"]);
     has(
         &ran,
         1,

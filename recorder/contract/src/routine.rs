@@ -271,7 +271,7 @@ pub struct Served {
     pub info: RoutineInfo,
     /// The stage that ran; 0 is the entry.
     pub stage: u8,
-    /// The arguments, as they were when the stage began.
+    /// The arguments at the entry; none at a later stage.
     pub args: Vec<u32>,
     /// How it went on.
     pub flow: Flow,
@@ -288,7 +288,12 @@ pub fn serve(kernel: &dyn crate::Kernel, m: &mut Machine, at: Va) -> Result<Serv
     let (info, stage) = kernel.image().routine(at).unwrap_or_else(|| panic!("no native routine at {at}"));
     m.retired += 1;
     let mut frame = Frame::enter(m, at, info)?;
-    let args = (0..info.params).map(|index| frame.arg(index)).collect::<Result<_, _>>()?;
+    // Whoever is told of a later stage knows them from the entry.
+    let params = if stage == 0 { info.params } else { 0 };
+    let mut args = Vec::with_capacity(params.into());
+    for index in 0..params {
+        args.push(frame.arg(index)?);
+    }
     let flow = kernel.native(&mut frame)?;
     frame.apply(&flow)?;
     Ok(Served { info, stage, args, flow })

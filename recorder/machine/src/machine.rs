@@ -131,6 +131,12 @@ impl Machine {
     /// The page fault of the first byte that cannot be written; nothing is written then.
     pub fn write(&mut self, at: Va, bytes: &[u8]) -> Result<(), Fault> {
         let user = self.cpu.cpl() == 3;
+        if (at.0 % PAGE) as usize + bytes.len() <= PAGE as usize && !bytes.is_empty() {
+            let to = self.translate(at, Access::Write, user)?;
+            self.memory.write(to, bytes);
+            self.note(at, bytes.len() as u32, Access::Write);
+            return Ok(());
+        }
         let mut places = Vec::new();
         for (at, part) in pieces(at, bytes.len()) {
             places.push((self.translate(at, Access::Write, user)?, part));

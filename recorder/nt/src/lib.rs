@@ -6,11 +6,12 @@
 //! - `stubs`: what is assembly in the field, executed: system service entry and exit, traps, the
 //!   context switch, the start stub, ntdll's stubs, kernel32's thunks.
 //! - `ke`, `ps`, `ob`, `ex`, `mm`, `dbgk`: what is C in the field, as native routines (`table`).
-//! - `user`: the C code of ntdll and kernel32, in ring 3.
+//! - `user`: the C code of ntdll and kernel32, in ring 3; `csrss`: what answers it.
 //! - `layout`, `global`: the structures, and where they lie. `boot` makes the machine.
 //! - `view`: what can be seen from outside.
 
 mod boot;
+mod csrss;
 mod dbgk;
 mod driver;
 mod error;

@@ -1,6 +1,6 @@
 //! The native routines by address, and the system services by number.
 
-use crate::{Nt, dbgk, driver, ex, ke, mm, ob, ps, user};
+use crate::{Nt, csrss, dbgk, driver, ex, ke, mm, ob, ps, user};
 use contract::routine::RoutineInfo;
 use contract::routines;
 
@@ -138,6 +138,7 @@ routines! {
         DriverEnterGuardedRegion(0)[0] => driver::driver_enter_guarded_region,
         DriverLeaveGuardedRegion(0)[0] => driver::driver_leave_guarded_region,
         NtCreateProcess(8)[1] => ps::process::nt_create_process,
+        CsrssRequest(1)[0] => csrss::csrss_request,
     }
 }
 
@@ -155,13 +156,15 @@ routines! {
         BaseProcessStart(1)[1] => user::start::base_process_start,
         BaseThreadStart(2)[0] => user::start::base_thread_start,
         ExitThread(1)[1] => user::exit::exit_thread,
-        ExitProcess(1)[0] => user::exit::exit_process,
+        ExitProcess(1)[5] => user::exit::exit_process,
         CreateProcess(1)[11] => user::create_process::create_process,
         CreateProcessInherit(1)[11] => user::create_process::create_process_inherit,
-        CreateThread(6)[194] => user::create_thread::create_thread,
+        CreateThread(6)[199] => user::create_thread::create_thread,
         SleepEx(2)[2] => user::win32::sleep_ex,
         TerminateProcess(2)[0] => user::win32::terminate_process,
         TerminateThread(2)[0] => user::win32::terminate_thread,
+        CsrClientCallServer(3)[0] => user::csr::csr_client_call_server,
+        CsrNewThread(0)[5] => user::csr::csr_new_thread,
     }
 }
 
@@ -172,10 +175,10 @@ impl Ke {
     }
 }
 
-/// Services in table 0 as the sheet counts them; those of the test driver stand behind.
+/// Services in table 0 as the sheet counts them; those of the test driver and of CSRSS stand behind.
 pub(crate) const DOCUMENTED: u32 = 0x128;
 /// Services in table 0.
-pub(crate) const LIMIT: u32 = DOCUMENTED + 16;
+pub(crate) const LIMIT: u32 = DOCUMENTED + 17;
 
 /// The system services: name, number (nt52.md 1.7), routine. The sheet leaves the numbers of
 /// NtCreateMutant, NtCreateSemaphore, NtOpenSection, NtReadVirtualMemory, NtReleaseMutant, NtReleaseSemaphore, NtResetEvent
@@ -245,4 +248,5 @@ pub(crate) const SERVICES: &[(&str, u32, Ke)] = &[
     ("DriverSetKernelDebugger", DOCUMENTED + 13, Ke::DriverSetKernelDebugger),
     ("DriverEnterGuardedRegion", DOCUMENTED + 14, Ke::DriverEnterGuardedRegion),
     ("DriverLeaveGuardedRegion", DOCUMENTED + 15, Ke::DriverLeaveGuardedRegion),
+    ("CsrssRequest", DOCUMENTED + 16, Ke::CsrssRequest),
 ];

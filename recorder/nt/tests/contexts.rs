@@ -242,8 +242,10 @@ fn null_data_segments_hurt_nobody_but_the_program() {
     }
     // Its first access to memory is a fault of its own.
     each_period(|mut s| {
-        let patches = [at(Context::seg_ds), 0];
+        let start = program::symbol(program::ENTRY).0;
+        let patches = [at(Context::eip), start, at(Context::seg_ds), 0];
         let (_, late) = s.d.thread("late", s.app, 0, &patches);
+        s.d.has("thread late state running");
         s.d.run(late, "write", program::DATA.0, 5);
         s.d.has("process app exit status C0000005");
         assert!(!s.d.stopped());

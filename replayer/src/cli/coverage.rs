@@ -3,11 +3,15 @@
 
 use super::{FINE, Listing, UNEXPECTED, messages::Messages};
 use crate::corpus;
-use crate::coverage::{Covered, Rule, coverage};
+use crate::coverage::{CoverageError, Covered, Rule, coverage};
 use std::path::Path;
 
 pub(super) fn run(here: &Path, format: Listing, messages: &mut Messages) -> anyhow::Result<u8> {
-    let told = coverage(&corpus::top(here)?)?;
+    let told = coverage(&corpus::top(here)?).map_err(|error| match error {
+        // As it is: what is wrong in a case's text is told with its excerpt.
+        CoverageError::Corpus(error) => anyhow::Error::from(error),
+        error => error.into(),
+    })?;
     for covered in &told.sheets {
         for rule in &covered.rules {
             messages.line(&match format {

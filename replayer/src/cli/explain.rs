@@ -2,7 +2,7 @@
 
 use super::{ExplainOptions, FINE, UNEXPECTED, case, kernel, messages::Messages};
 use crate::explain::facts::{self, Differing, Parting};
-use crate::explain::{CodeLine, FieldChange, Story, side_by_side, stack, story};
+use crate::explain::{CodeLine, FieldChange, Interrupts, Story, side_by_side, stack, story};
 use crate::{Compared, compare};
 use anyhow::Context;
 use golden::Comparison;
@@ -31,9 +31,15 @@ pub(super) fn run(here: &Path, options: &ExplainOptions, messages: &mut Messages
         messages.line(&format!("{}: {} and {} agree", case.name, comparison.left, comparison.right))?;
         return Ok(FINE);
     };
+    let last = partings.last().map_or(first.event, |parting| parting.event);
+    let interrupts = |recording, kernel| match options.interrupts {
+        true => Interrupts::default(),
+        false => Interrupts::of(recording, kernel, first.event..=last),
+    };
+    let interrupts = [interrupts(&compared.left, left), interrupts(&compared.right, right)];
     let mut text = String::new();
     for parting in &partings {
-        text.push_str(&told(&case.name, &compared, parting)?);
+        text.push_str(&told(&case.name, &compared, parting, &interrupts)?);
     }
     let later = match options.resync {
         true => following,
@@ -46,7 +52,12 @@ pub(super) fn run(here: &Path, options: &ExplainOptions, messages: &mut Messages
 }
 
 /// A parting and what led to it on both sides.
-fn told(name: &str, compared: &Compared, parting: &Parting) -> anyhow::Result<String> {
+fn told(
+    name: &str,
+    compared: &Compared,
+    parting: &Parting,
+    interrupts: &[Interrupts; 2],
+) -> anyhow::Result<String> {
     let Compared { comparison, left, right } = compared;
     let event = &comparison.events[parting.event - 1];
     let mut text = format!(
@@ -61,10 +72,10 @@ fn told(name: &str, compared: &Compared, parting: &Parting) -> anyhow::Result<St
     if let Some(reason) = &comparison.reason {
         text.push_str(&format!("\nthe case says why\n  {reason}\n"));
     }
-    let side = |recording: &recorder::Recording| -> anyhow::Result<Story> {
-        Ok(story(recording, kernel(&recording.header.kernel)?, parting.event)?)
+    let side = |recording: &recorder::Recording, interrupts| -> anyhow::Result<Story> {
+        Ok(story(recording, kernel(&recording.header.kernel)?, parting.event, interrupts)?)
     };
-    let (ours, theirs) = (side(left)?, side(right)?);
+    let (ours, theirs) = (side(left, &interrupts[0])?, side(right, &interrupts[1])?);
     text.push_str("\ncalls\n");
     let calls = side_by_side((&ours.kernel, &theirs.kernel), &ours.rows, &theirs.rows);
     text.push_str(&shortened(&calls, parting.event));

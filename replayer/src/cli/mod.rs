@@ -170,6 +170,9 @@ struct ExplainOptions {
     /// differences that do not follow from them
     #[arg(long)]
     resync: bool,
+    /// Tells what each interrupt called, also of those that did nothing but take time
+    #[arg(long)]
+    interrupts: bool,
 }
 
 #[derive(Args)]
@@ -238,6 +241,9 @@ struct TraceOptions {
     /// Only this event, counted from 1; 0 is booting
     #[arg(long, value_name = "N")]
     event: Option<usize>,
+    /// Tells what each interrupt called, also of those that did nothing but take time
+    #[arg(long)]
+    interrupts: bool,
 }
 
 #[derive(Args)]

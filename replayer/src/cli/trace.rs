@@ -1,7 +1,7 @@
 //! `tandem trace`: what a kernel called.
 
 use super::{FINE, TraceOptions, case, kernel, messages::Messages};
-use crate::explain::{Names, calls, rows};
+use crate::explain::{Interrupts, Names, calls, rows};
 use anyhow::Context;
 use std::path::Path;
 
@@ -20,6 +20,10 @@ pub(super) fn run(here: &Path, options: &TraceOptions, messages: &mut Messages) 
         events.start()
     );
     let recording = recorder::record(&case, kernel).context(shown)?;
+    let interrupts = match options.interrupts {
+        true => Interrupts::default(),
+        false => Interrupts::of(&recording, kernel, events.clone()),
+    };
     let mut text = String::new();
     for number in events {
         let Some(event) = recording.event(number) else { break };
@@ -28,7 +32,7 @@ pub(super) fn run(here: &Path, options: &TraceOptions, messages: &mut Messages) 
         text.push_str(&format!("event {number}, line {}: {}\n", event.line, event.text));
         let names = Names::new(kernel, &event.machine, &event.named);
         let calls = calls(&recording, number);
-        for row in rows(&names, &calls) {
+        for row in rows(&names, &calls, &interrupts) {
             if row.thread.is_some() {
                 text.push_str(&format!("          {}\n", row.text));
                 continue;

@@ -1,7 +1,7 @@
 //! An event's call trace: native routines with arguments, results and depth.
 
-use super::Names;
-use contract::ObjectId;
+use super::{Interrupts, Names};
+use contract::{ObjectId, Status};
 use machine::Va;
 use recorder::{EventRecord, Recording, Went};
 use std::collections::BTreeMap;
@@ -43,12 +43,19 @@ pub struct Call {
 }
 
 impl Call {
+    /// What it returned, which for a system service is a status.
+    fn result(&self, names: &Names, value: u32) -> String {
+        let service = names.kernel().image().services.contains_key(self.routine.as_str());
+        let status = Status(value).name().filter(|_| service);
+        status.map_or_else(|| names.value(value), str::to_owned)
+    }
+
     /// As a person reads it: `NtClose(00000004) = STATUS_SUCCESS`.
     pub fn text(&self, names: &Names) -> String {
         let args: Vec<String> = self.args.iter().map(|arg| names.value(*arg)).collect();
         let end = match self.end {
             End::Returned(0) => " = 0".to_owned(),
-            End::Returned(value) => format!(" = {}", names.value(value)),
+            End::Returned(value) => format!(" = {}", self.result(names, value)),
             End::Jumped(to) => format!(" -> {}", super::symbol(names.kernel(), to)),
             End::Left => String::new(),
             End::Faulted(at) => format!(" faults at {at}"),
@@ -62,14 +69,24 @@ impl Call {
 /// How many events before one are searched for the beginnings of calls that go on in it.
 const BACK: usize = 64;
 
-/// The calls of an event (counted from 1; 0 is booting), in the order in which they began, those first
-/// that began in an earlier event and went on in this one. Empty for an event that is not there.
+/// The calls of an event (counted from 1; 0 is booting), in the order in which they began. Those that began
+/// in an earlier event and went on in this one stand where their thread went on. Empty for an event that
+/// is not there.
 pub fn calls(recording: &Recording, event: usize) -> Vec<Call> {
     let mut builder = Builder::default();
+    let mut went_on: BTreeMap<ObjectId, u64> = BTreeMap::new();
     for number in event.saturating_sub(BACK)..=event {
         let Some(record) = recording.event(number) else { return Vec::new() };
         builder.event(recording, record);
+        if number == event {
+            for step in &record.trace {
+                let thread = record.threads.get(usize::from(step.thread)).copied();
+                thread.map(|thread| *went_on.entry(thread).or_insert(step.at));
+            }
+        }
     }
+    // Of equals the first comes first: a call that went on before what was called then.
+    builder.calls.sort_by_key(|call| went_on.get(&call.thread).map_or(call.at, |on| call.at.max(*on)));
     builder.calls
 }
 
@@ -178,30 +195,64 @@ pub struct Row {
     pub key: String,
     /// How many times the call was made in a row, with all that it called.
     pub times: usize,
-    /// The call's index; none for a thread's line.
+    /// The call's index, for interrupts that are told in one line that of their first; none for a thread's
+    /// line.
     pub call: Option<usize>,
+    /// How many interrupts it tells of, where they are told in one line.
+    pub interrupts: usize,
+}
+
+impl Row {
+    pub(super) fn new(depth: usize, text: String, key: String, call: Option<usize>) -> Row {
+        Row { thread: None, depth, text, key, times: 1, call, interrupts: 0 }
+    }
 }
 
 /// The lines of a trace, a call a line, and a line of its own where another thread goes on. Calls that
-/// were made again at once, with all that they called, are folded into one.
-pub fn rows(names: &Names, calls: &[Call]) -> Vec<Row> {
+/// were made again at once, with all that they called, are folded into one; so are interrupts that did
+/// nothing but take time or the processor.
+pub fn rows(names: &Names, calls: &[Call], interrupts: &Interrupts) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     let mut thread = None;
+    // The last interrupt that was told of in one line.
+    let mut told = None;
+    let began = calls.iter().find(|call| !call.earlier).map_or(u64::MAX, |call| call.at);
     for (index, call) in calls.iter().enumerate() {
         if thread != Some(call.thread) {
             thread = Some(call.thread);
             let name = names.object(call.thread);
-            let (key, text) = (format!("({name})"), format!("({name})"));
-            rows.push(Row { thread: Some(name), depth: 0, text, key, times: 1, call: None });
+            let title = format!("({name})");
+            rows.push(Row { thread: Some(name), ..Row::new(0, title.clone(), title, None) });
         }
-        let (text, key) = (call.text(names), call.routine.clone());
-        rows.push(Row { thread: None, depth: call.depth, text, key, times: 1, call: Some(index) });
+        let inside = interrupts.at(call.thread, call.at).filter(|stretch| stretch.plain);
+        // What goes on from an earlier event is told if more comes of the interrupt that it belongs to.
+        let inside = inside
+            .filter(|stretch| !call.earlier || !interrupts.unfolds(stretch.interrupt, stretch.thread, began));
+        let Some(stretch) = inside else {
+            rows.push(Row::new(call.depth, call.text(names), call.routine.clone(), Some(index)));
+            continue;
+        };
+        if call.earlier || !stretch.first || told == Some(stretch.interrupt) {
+            continue;
+        }
+        told = Some(stretch.interrupt);
+        let title = |times| interrupts.title(stretch.vector, times);
+        match rows.last_mut().filter(|row| row.interrupts > 0 && row.key == title(1)) {
+            Some(row) => {
+                row.interrupts += 1;
+                row.text = title(row.interrupts);
+            }
+            None => {
+                let row = Row::new(call.depth, title(1), title(1), Some(index));
+                rows.push(Row { interrupts: 1, ..row });
+            }
+        }
     }
     fold(rows)
 }
 
 /// A sequence of this many calls that repeats itself is noticed.
-const PERIOD: usize = 8;
+const PERIOD: usize = 12;
 
 /// Folds calls that are made again at once with all that they called, alone or several in a sequence.
 fn fold(rows: Vec<Row>) -> Vec<Row> {
@@ -218,9 +269,15 @@ fn fold(rows: Vec<Row>) -> Vec<Row> {
     let alike = |a: &[Row], b: &[Row]| {
         a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a.depth, &a.text) == (b.depth, &b.text))
     };
+    // A sequence in which threads change is whole only if it tells first whose calls those are.
+    let whole = |groups: &[&[Row]]| {
+        let changes = |group: &&[Row]| group[0].thread.is_some();
+        !groups.iter().any(changes) || groups.len() > 1 && changes(&groups[0])
+    };
     let same = |a: usize, b: usize, period: usize| {
         b + period <= groups.len()
-            && (0..period).all(|n| groups[a + n][0].thread.is_none() && alike(groups[a + n], groups[b + n]))
+            && (0..period).all(|n| alike(groups[a + n], groups[b + n]))
+            && whole(&groups[a..a + period])
     };
     let mut folded = Vec::new();
     let mut at = 0;
@@ -237,7 +294,7 @@ fn fold(rows: Vec<Row>) -> Vec<Row> {
         }
         if period > 1 {
             let (depth, text) = (groups[at][0].depth, format!("… these {period} again, {} times", times - 1));
-            folded.push(Row { thread: None, depth, key: text.clone(), text, times: 1, call: None });
+            folded.push(Row::new(depth, text.clone(), text, None));
         }
         at += period * times;
     }
@@ -249,7 +306,7 @@ mod tests {
     use super::*;
 
     fn row(depth: usize, text: &str) -> Row {
-        Row { thread: None, depth, text: text.to_owned(), key: text.to_owned(), times: 1, call: Some(0) }
+        Row::new(depth, text.to_owned(), text.to_owned(), Some(0))
     }
 
     #[test]
@@ -270,6 +327,15 @@ mod tests {
     }
 
     #[test]
+    fn threads_that_take_turns_are_told_once() {
+        let thread = |name: &str| Row { thread: Some(name.to_owned()), ..row(0, name) };
+        let turn = [thread("main"), row(0, "x"), thread("init"), row(0, "x")];
+        let rows = [&[row(0, "x")][..], &turn, &turn, &turn, &[thread("main")]].concat();
+        let texts: Vec<_> = fold(rows).into_iter().map(|row| row.text).collect();
+        assert_eq!(texts, ["x", "main", "x", "init", "x", "… these 4 again, 2 times", "main"]);
+    }
+
+    #[test]
     fn a_call_that_waits_is_open_and_goes_on_in_a_later_event() {
         let text = "# A wait ends.\nprocess app\nthread main in=app\n\
                     main NtDelayExecution alertable=no interval=20ms\nclock advance=30ms\n";
@@ -286,6 +352,27 @@ mod tests {
             assert_eq!((returns.len(), returns[0].end), (1, End::Returned(0)), "{name}");
             assert!(returns[0].earlier && returns[0].args == waits[0].args, "{name}: {returns:?}");
             assert!(calls(&recording, 3).iter().any(|call| call.depth > waits[0].depth), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_thread_goes_on_with_stands_where_it_goes_on() {
+        let text = "# A thread ends another, which waits.\nprocess app\nthread main in=app\n\
+                    thread worker in=app\nworker NtDelayExecution alertable=no interval=forever\n\
+                    main NtTerminateThread thread=worker status=1\n";
+        let case = recorder::Case::parse("x", "x", text).unwrap();
+        for name in ["nt", "reactos"] {
+            let kernel = recorder::kernels::by_name(name).unwrap();
+            let recording = recorder::record(&case, kernel).unwrap();
+            let calls = calls(&recording, 5);
+            let named =
+                |name: &str| recording.events[4].named.iter().find(|one| one.name == name).unwrap().id;
+            let ends = calls.iter().position(|call| call.routine == "NtTerminateThread").unwrap();
+            let waits = |call: &Call| call.earlier && call.thread == named("worker");
+            let goes_on = calls.iter().position(waits).unwrap();
+            assert!(goes_on > ends, "{name}: {calls:#?}");
+            let next = calls[goes_on..].iter().find(|call| !call.earlier).unwrap();
+            assert_eq!(next.thread, named("worker"), "{name}");
         }
     }
 }

@@ -5,6 +5,7 @@
 //! - [`story()`] is what a kernel did in an event, for telling why.
 //! - [`target`] finds structures and fields by name; [`writes()`] tells who wrote them.
 //! - [`calls()`] is an event's call trace: native routines with arguments, results and depth.
+//! - [`Interrupts`] are those of a run, and which of them did nothing that a trace should tell.
 //! - [`fields`] names the fields in which two machines of one kernel differ.
 //! - [`stack`] walks a thread's stacks and names every slot.
 //! - [`recorder::Player`] stands at any instant of an event, for all of them to look at.
@@ -12,6 +13,7 @@
 mod calls;
 pub mod facts;
 pub mod fields;
+mod interrupts;
 mod names;
 mod sides;
 pub mod stack;
@@ -21,6 +23,7 @@ mod writes;
 
 pub use calls::{Call, End, Row, calls, rows};
 pub use fields::{Field, FieldChange, Layouts, camel};
+pub use interrupts::{Interrupts, Stretch};
 pub use names::Names;
 pub use sides::{side_by_side, traces};
 pub use story::{CodeLine, Story, line, story};

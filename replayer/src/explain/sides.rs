@@ -1,8 +1,9 @@
 //! Two call traces side by side.
 
-use super::{Names, Row, calls, rows};
+use super::{Interrupts, Names, Row, calls, rows};
 use recorder::Recording;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
+use std::collections::BTreeMap;
 
 /// A call on the left takes at most this many columns.
 const COLUMN: usize = 64;
@@ -18,13 +19,35 @@ pub fn traces(left: &Recording, right: &Recording, event: usize) -> String {
         else {
             return Vec::new();
         };
-        rows(&Names::new(kernel, &record.machine, &record.named), &calls(recording, event))
+        let interrupts = Interrupts::of(recording, kernel, event..=event);
+        rows(&Names::new(kernel, &record.machine, &record.named), &calls(recording, event), &interrupts)
     };
     side_by_side((&left.header.kernel, &right.header.kernel), &of(left), &of(right))
 }
 
+/// Rows with depths that count from each thread's outermost call: what a thread has called before, and how
+/// much of that is native, is each kernel's own.
+fn levelled(rows: &[Row]) -> Vec<Row> {
+    // The thread of each row: the last one that was told.
+    let threads = rows.iter().scan("", |thread, row| {
+        *thread = row.thread.as_deref().unwrap_or(thread);
+        Some(*thread)
+    });
+    let mut outermost: BTreeMap<&str, usize> = BTreeMap::new();
+    for (thread, row) in threads.clone().zip(rows).filter(|(_, row)| row.thread.is_none()) {
+        let least = outermost.entry(thread).or_insert(row.depth);
+        *least = row.depth.min(*least);
+    }
+    let level = |(thread, row): (&str, &Row)| {
+        let base = outermost.get(thread).filter(|_| row.thread.is_none()).copied().unwrap_or(0);
+        Row { depth: row.depth - base, ..row.clone() }
+    };
+    threads.zip(rows).map(level).collect()
+}
+
 /// Two traces side by side, aligned by the routines' names.
 pub fn side_by_side(heads: (&str, &str), ours: &[Row], theirs: &[Row]) -> String {
+    let (ours, theirs) = (&levelled(ours)[..], &levelled(theirs)[..]);
     let keys = |rows: &[Row]| rows.iter().map(|row| (row.depth, row.key.clone())).collect::<Vec<_>>();
     let mut both: Vec<(String, String)> = Vec::new();
     for op in capture_diff_slices(Algorithm::Myers, &keys(ours), &keys(theirs)) {
@@ -87,7 +110,7 @@ mod tests {
 
     fn row(depth: usize, text: &str) -> Row {
         let key = text.split('(').next().unwrap_or_default().to_owned();
-        Row { thread: None, depth, text: text.to_owned(), key, times: 1, call: Some(0) }
+        Row::new(depth, text.to_owned(), key, Some(0))
     }
 
     #[test]
@@ -103,6 +126,26 @@ mod tests {
         ]
         .join("\n");
         assert_eq!(side_by_side(("nt", "reactos"), &ours, &theirs), expected);
+    }
+
+    #[test]
+    fn depths_count_from_each_threads_outermost_call() {
+        let thread = |name: &str| Row { thread: Some(name.to_owned()), ..row(0, &format!("({name})")) };
+        let ours =
+            [thread("main"), row(2, "NtClose()"), row(3, "ObClose()"), thread("init"), row(0, "Idle()")];
+        let theirs =
+            [thread("main"), row(1, "NtClose()"), row(2, "ObpClose()"), thread("init"), row(3, "Idle()")];
+        let expected = [
+            "  nt            | reactos",
+            "  (main)        | (main)",
+            "    NtClose()   |   NtClose()",
+            "      ObClose() |",
+            "                |     ObpClose()",
+            "  (init)        | (init)",
+            "    Idle()      |   Idle()",
+            "",
+        ];
+        assert_eq!(side_by_side(("nt", "reactos"), &ours, &theirs), expected.join("\n"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! was decided, with its stacks and the code that led there.
 
 use super::stack::{self, Stack};
-use super::{Call, End, FieldChange, Names, Row, calls, fields, rows};
+use super::{Call, End, FieldChange, Interrupts, Names, Row, calls, fields, rows};
 use contract::{Kernel, ObjectId, Outcome};
 use machine::{Machine, Va};
 use recorder::{Player, Recording, SeekError};
@@ -42,7 +42,8 @@ pub struct CodeLine {
     pub text: String,
 }
 
-/// Tells what a kernel did in an event (counted from 1; 0 is booting).
+/// Tells what a kernel did in an event (counted from 1; 0 is booting). Of the interrupts given, those that
+/// did nothing but take time are folded in the trace.
 ///
 /// The instant shown is where the event's outcome came from: for a status, the end of the innermost call
 /// that returned it first; else the end of the call that the line names, or of the last one that the
@@ -50,7 +51,12 @@ pub struct CodeLine {
 ///
 /// # Errors
 /// [`SeekError`].
-pub fn story(recording: &Recording, kernel: &'static dyn Kernel, event: usize) -> Result<Story, SeekError> {
+pub fn story(
+    recording: &Recording,
+    kernel: &'static dyn Kernel,
+    event: usize,
+    interrupts: &Interrupts,
+) -> Result<Story, SeekError> {
     let before = Player::at(recording, kernel, event, 0)?;
     let record = before.event().clone();
     let names = Names::new(kernel, &record.machine, &record.named);
@@ -75,7 +81,7 @@ pub fn story(recording: &Recording, kernel: &'static dyn Kernel, event: usize) -
     let stacks = status.map(|status| stack::stacks(&there, machine, &status)).unwrap_or_default();
     Ok(Story {
         kernel: recording.header.kernel.clone(),
-        rows: rows(&names, &calls),
+        rows: rows(&names, &calls, interrupts),
         fields: fields::differing(kernel, &record.named, before.machine(), &record.machine),
         instant,
         what: decisive.map_or_else(|| "the end of the event".to_owned(), |call| call.text(&names)),
@@ -139,7 +145,7 @@ mod tests {
         for name in ["nt", "reactos"] {
             let kernel = recorder::kernels::by_name(name).unwrap();
             let recording = recorder::record(&case, kernel).unwrap();
-            let story = story(&recording, kernel, 3).unwrap();
+            let story = story(&recording, kernel, 3, &Interrupts::default()).unwrap();
             assert!(story.what.starts_with("NtSetInformationProcess("), "{name}: {}", story.what);
             assert_eq!(story.thread, "init", "{name}");
         }

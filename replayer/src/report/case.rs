@@ -2,7 +2,9 @@
 
 use super::{Rules, chip, document};
 use crate::Compared;
-use crate::explain::{FieldChange, Layouts, Names, Row, Story, calls, facts, fields, rows, stack, story};
+use crate::explain::{
+    FieldChange, Interrupts, Layouts, Names, Row, Story, calls, facts, fields, rows, stack, story,
+};
 use crate::formats::Entry;
 use crate::judge::Verdict;
 use contract::Kernel;
@@ -22,6 +24,7 @@ struct Lane<'r> {
     recording: &'r Recording,
     kernel: &'static dyn Kernel,
     layouts: Rc<Layouts>,
+    interrupts: Interrupts,
 }
 
 /// The page of a case; `up` leads from it to the site's folder.
@@ -34,8 +37,13 @@ pub fn page(
     up: &str,
 ) -> String {
     let comparison = &compared.comparison;
-    let lane =
-        |name, recording, kernel| Lane { name, recording, kernel, layouts: Rc::new(Layouts::new(kernel)) };
+    let lane = |name, recording, kernel| Lane {
+        name,
+        recording,
+        kernel,
+        layouts: Rc::new(Layouts::new(kernel)),
+        interrupts: Interrupts::of(recording, kernel, 1..=comparison.events.len()),
+    };
     let lanes = [
         lane(&comparison.left, &compared.left, kernels[0]),
         lane(&comparison.right, &compared.right, kernels[1]),
@@ -151,8 +159,10 @@ fn left_behind((left, right): &(LeftBehind, LeftBehind), lanes: &[Lane; 2]) -> M
 
 /// Where each kernel stood when the first difference was decided.
 fn parted(lanes: &[Lane; 2], index: usize) -> Markup {
-    let stories: Vec<Option<Story>> =
-        lanes.iter().map(|lane| story(lane.recording, lane.kernel, index + 1).ok()).collect();
+    let stories: Vec<Option<Story>> = lanes
+        .iter()
+        .map(|lane| story(lane.recording, lane.kernel, index + 1, &lane.interrupts).ok())
+        .collect();
     html! {
         details .story open {
             summary { "Where it was decided" }
@@ -237,7 +247,7 @@ fn code(story: &Story) -> Markup {
 /// The calls and the fields of an event, folded.
 fn details(lanes: &[Lane; 2], index: usize) -> Markup {
     let sides: Vec<(Vec<Row>, Vec<FieldChange>)> = lanes.iter().map(|lane| lane.private(index + 1)).collect();
-    let calls = |rows: &[Row]| rows.iter().filter(|row| row.call.is_some()).count();
+    let calls = |rows: &[Row]| rows.iter().filter(|row| row.call.is_some() && row.interrupts == 0).count();
     if sides.iter().all(|(rows, changes)| rows.is_empty() && changes.is_empty()) {
         return html! {};
     }
@@ -271,7 +281,7 @@ impl Lane<'_> {
         };
         let names = |m| Names::with(&self.layouts, m, &event.named);
         let (old, new) = (names(&before.machine), names(&event.machine));
-        let rows = rows(&new, &calls(self.recording, number));
+        let rows = rows(&new, &calls(self.recording, number), &self.interrupts);
         let changes = fields::between((&old, &before.machine), (&new, &event.machine));
         (rows, changes.into_iter().filter(|change| !change.is_scheduling()).collect())
     }

@@ -1,7 +1,7 @@
 //! CreateRemoteThread, and the first thread's part of CreateProcess: the stack, the CONTEXT, and
 //! NtCreateThread (nt52.md 3.3 to 3.5).
 
-use super::service;
+use super::{csr, service};
 use crate::Nt;
 use crate::layout::{InitialTeb, access};
 use contract::context::{self, Context};
@@ -22,7 +22,7 @@ const SUSPENDED: u32 = 1;
 const FIRST: u32 = 2;
 
 /// Locals: the CONTEXT, the INITIAL_TEB, PROCESS_BASIC_INFORMATION, the region that is worked on, the
-/// stack's base, and the status.
+/// stack's base, the status, and the message to CSRSS.
 const CONTEXT: (u8, u8) = (0, 179);
 const INITIAL_TEB: (u8, u8) = (179, 5);
 const BASIC: (u8, u8) = (184, 6);
@@ -30,6 +30,7 @@ const REGION: u8 = 190;
 const REGION_SIZE: u8 = 191;
 const STACK: u8 = 192;
 const STATUS: u8 = 193;
+const MESSAGE: u8 = 194;
 const _: () = assert!(CONTEXT.1 as u32 * 4 == context::SIZE);
 const _: () = assert!(INITIAL_TEB.1 as u32 * 4 == InitialTeb::EXTENT);
 
@@ -73,7 +74,7 @@ pub(crate) fn create_thread(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
             let base = f.local(STACK)?;
             f.set_local(REGION, base)?;
             f.set_local(REGION_SIZE, 0)?;
-            service(nt, f, "NtFreeVirtualMemory", &[process, region, size, MEM_RELEASE], 7)
+            service(nt, f, "NtFreeVirtualMemory", &[process, region, size, MEM_RELEASE], 9)
         }
         3 => {
             let base = f.local(STACK)?;
@@ -83,15 +84,35 @@ pub(crate) fn create_thread(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
             service(nt, f, "NtAllocateVirtualMemory", &args, 4)
         }
         4 => start(nt, f, process, flags),
-        // The first thread is made suspended, and resumed unless it was wanted so.
-        5 if flags & (FIRST | SUSPENDED) == FIRST => {
-            let thread = Va(f.arg(arg::THREAD)?);
-            let thread = f.m.load(thread)?;
-            service(nt, f, "NtResumeThread", &[thread, 0], 6)
+        // The first thread is made suspended. CSRSS hears of the process, which ends when it does not take
+        // it; then the thread is resumed unless it was wanted suspended.
+        5 if flags & FIRST != 0 => {
+            let thread = thread(f)?;
+            csr::tell(f, MESSAGE, csr::Api::BasepCreateProcess, [process, thread], 6)
         }
-        5 | 6 => Ok(Flow::Return(Status::SUCCESS.0)),
+        5 => Ok(Flow::Return(Status::SUCCESS.0)),
+        6 if !result.is_success() => {
+            f.set_local(STATUS, result.0)?;
+            service(nt, f, "NtTerminateProcess", &[process, result.0], 8)
+        }
+        6 if flags & SUSPENDED == 0 => {
+            let thread = thread(f)?;
+            service(nt, f, "NtResumeThread", &[thread, 0], 7)
+        }
+        6 | 7 => Ok(Flow::Return(Status::SUCCESS.0)),
+        // The process's handle is that of who called CreateProcess, which is a call of its own here.
+        8 => {
+            let thread = thread(f)?;
+            service(nt, f, "NtClose", &[thread], 9)
+        }
         _ => Ok(Flow::Return(f.local(STATUS)?)),
     }
+}
+
+/// The handle of the thread that NtCreateThread has made.
+fn thread(f: &mut Frame) -> Result<u32, Fault> {
+    let at = Va(f.arg(arg::THREAD)?);
+    f.m.load(at)
 }
 
 /// BaseInitializeContext, the case's patches, and NtCreateThread.

@@ -1,6 +1,6 @@
 //! ExitThread and ExitProcess (nt52.md 11.3, 11.4).
 
-use super::{ldr, service, teb};
+use super::{csr, ldr, service, teb};
 use crate::Nt;
 use crate::ob::{CURRENT_PROCESS, CURRENT_THREAD};
 use crate::table::User;
@@ -33,7 +33,7 @@ pub(crate) fn exit_thread(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     }
 }
 
-/// ExitProcess(uExitCode). There is no CSRSS to tell.
+/// ExitProcess(uExitCode). The process ends whatever CSRSS says. Its locals are the message.
 pub(crate) fn exit_process(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     let code = f.arg(0)?;
     let lock = ldr::data().peb_lock().va();
@@ -42,7 +42,8 @@ pub(crate) fn exit_process(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
         0 => f.call(User::RtlEnterCriticalSection.at(), &[lock.0], 1),
         1 => service(nt, f, "NtTerminateProcess", &[0, code], 2),
         2 => f.call(User::LdrShutdownProcess.at(), &[], 3),
-        3 => service(nt, f, "NtTerminateProcess", &[CURRENT_PROCESS, code], 4),
+        3 => csr::tell(f, 0, csr::Api::BasepExitProcess, [code, 0], 4),
+        4 => service(nt, f, "NtTerminateProcess", &[CURRENT_PROCESS, code], 5),
         _ => Ok(Flow::Return(f.result())),
     }
 }

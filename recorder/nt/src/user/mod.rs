@@ -3,6 +3,7 @@
 
 pub(crate) mod create_process;
 pub(crate) mod create_thread;
+pub(crate) mod csr;
 pub(crate) mod exit;
 pub(crate) mod ldr;
 pub(crate) mod lock;
