@@ -143,7 +143,7 @@ fn wraps(case: &Case) -> bool {
 }
 
 /// Whether the first byte after the prefixes begins VEX, EVEX or XOP on newer processors.
-fn is_newer(case: &Case) -> bool {
+pub(crate) fn is_newer(case: &Case) -> bool {
     let rest: Vec<&u8> = case.code.iter().skip_while(prefix).collect();
     matches!(rest.first(), Some(0x62 | 0x8F | 0xC4 | 0xC5))
 }
@@ -185,26 +185,36 @@ fn prefix(byte: &&u8) -> bool {
     matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3)
 }
 
-/// Whether the two differ in nothing but what FNSTENV and FNSAVE stored of the last instruction and its
-/// operand while no exception was pending. AMD's processors keep these only for an exception that is not
-/// masked, so that a switch to another task and back between the loading of the state and the
-/// instruction loses them (AMD APM, volume 2, section 11.4): the judge is to be asked again.
+/// Whether the judge differs in nothing but this: where the machine still has the pointers to the last
+/// instruction and operand that were loaded, in the unit or in what FNSTENV and FNSAVE stored, the judge
+/// has zeros for one of them or both. AMD's processors keep these pointers only for an exception that is pending and not masked,
+/// so that a switch to another task and back, between the loading of the state and the instruction,
+/// loses them (AMD APM, volume 2, section 11.4): the judge is to be asked again.
 pub fn lost(judge: &(State, End), machine: &(State, End), case: &Case) -> bool {
     let start = &case.start;
     let wide = entry(start.selectors[1]).is_none_or(|entry| entry.wide);
     let instruction = decode(&case.code, wide);
-    let pending = start.x87.as_ref().is_none_or(|x87| x87.status & 0x80 != 0);
-    if pending || !matches!(instruction.mnemonic(), Mnemonic::Fnstenv | Mnemonic::Fnsave) {
-        return false;
-    }
-    let Some(image) = operand(&instruction, case, true) else { return false };
-    let pointers = match instruction.memory_size() {
-        MemorySize::FpuEnv14 | MemorySize::FpuState94 => 6..14,
-        _ => 12..28,
-    };
+    let Some(loaded) = start.x87.as_ref().filter(|x87| x87.status & 0x80 == 0) else { return false };
     let mut alike = machine.clone();
-    for index in pointers.filter_map(|at| Bytes::index(image.wrapping_add(at))) {
-        alike.0.bytes.0[index] = judge.0.bytes.0[index];
+    if let (Some(x87), Some(judged)) = (&mut alike.0.x87, &judge.0.x87) {
+        if x87.instruction == loaded.instruction && judged.instruction == 0 {
+            x87.instruction = 0;
+        }
+        if x87.operand == loaded.operand && judged.operand == 0 {
+            x87.operand = 0;
+        }
+    }
+    let stores = matches!(instruction.mnemonic(), Mnemonic::Fnstenv | Mnemonic::Fnsave);
+    if let Some(image) = operand(&instruction, case, true).filter(|_| stores) {
+        let pointers = match instruction.memory_size() {
+            MemorySize::FpuEnv14 | MemorySize::FpuState94 => 6..14,
+            _ => 12..28,
+        };
+        for index in pointers.filter_map(|at| Bytes::index(image.wrapping_add(at))) {
+            if judge.0.bytes.0[index] == 0 {
+                alike.0.bytes.0[index] = 0;
+            }
+        }
     }
     let none = Undefined::default();
     difference(judge, machine, &none).is_some() && difference(judge, &alike, &none).is_none()
