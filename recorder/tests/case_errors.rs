@@ -386,6 +386,30 @@ error: the case has no events
     );
 }
 
+#[test]
+fn a_routine_that_no_kernel_has() {
+    check(
+        "process app\nthread main in=app\nstop at=KiInitialiseUserApc\nmain NtTestAlert\n",
+        "
+error: no kernel has a routine `KiInitialiseUserApc`
+ --> corpus/topic/name.case:4:9
+  |
+4 | stop at=KiInitialiseUserApc
+  |         ^^^^^^^^^^^^^^^^^^^ did you mean `KiInitializeUserApc`?
+  |
+  = help: `tandem trace` shows the routines that a case runs through",
+    );
+    check(
+        "stop\n",
+        "
+error: `stop` needs `at=`
+ --> corpus/topic/name.case:2:1
+  |
+2 | stop
+  | ^^^^ the routine: a name that a kernel has for its code, such as KiDeliverApc",
+    );
+}
+
 /// The column counts characters, and a tab is one.
 #[test]
 fn the_excerpt_stands_still_whatever_the_text_holds() {
@@ -440,6 +464,7 @@ fn every_default_of_the_table_is_a_value() {
                     verbs::Kind::Process => format!(" {}=app", argument.key),
                     verbs::Kind::Times => format!(" {}=2", argument.key),
                     verbs::Kind::Bool => format!(" {}=yes", argument.key),
+                    verbs::Kind::Routine => format!(" {}=NtTestAlert", argument.key),
                     verbs::Kind::Time | verbs::Kind::Ticks => format!(" {}=10ms", argument.key),
                     verbs::Kind::Word(choices) | verbs::Kind::Choice(choices) => {
                         format!(" {}={}", argument.key, choices.words[0].0)

@@ -3,22 +3,28 @@
 //! `cargo bench -p replayer` measures
 //! - how much longer a corpus run takes when every event is recorded (trace, inputs, machine, and all of
 //!   it packed and written) than when only outcomes and views are kept, the best of several rounds;
+//!   written to memory, and to a file a case as `tandem record` does;
 //! - the bytes of a recording for each of its events, the median over the corpus, booting included;
 //! - a seek to an event, and into it, in a recording of 100,000 events;
 //! - explaining the first difference of each case that differs.
 //!
+//! All times are the processor's, where the system tells them (Linux), else the clock's.
+//!
 //! `cargo bench -p replayer -- drive` only runs the corpus once without recording, `-- record` recording,
-//! `-- write` writing what is recorded as well, for whoever times or profiles the whole process.
+//! `-- write` writing what is recorded to memory as well, `-- disk` to files, for whoever times or profiles the whole process.
 
 use contract::Kernel;
 use recorder::{Archive, Case, Player, Writer, kernels};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// Rounds of which the best counts.
 const ROUNDS: usize = 8;
 /// Events of the long recording.
 const LONG: usize = 100_000;
+/// How often one of its events is sought.
+const SEEKS: usize = 1000;
 
 type Pair<'a> = (&'a Case, &'static dyn Kernel);
 
@@ -36,8 +42,9 @@ fn main() {
         .collect();
     // Cargo adds `--bench`.
     if let Some(name) = std::env::args().skip(1).find(|argument| !argument.starts_with('-')) {
-        let works = [("drive", drive as Work), ("record", record), ("write", write)];
-        let (_, work) = works.into_iter().find(|(known, _)| *known == name).expect("drive, record or write");
+        let works = [("drive", drive as Work), ("record", record), ("write", write), ("disk", disk)];
+        let (_, work) =
+            works.into_iter().find(|(known, _)| *known == name).expect("drive, record, write or disk");
         pairs.iter().for_each(|(case, kernel)| work(case, *kernel));
         return;
     }
@@ -61,25 +68,44 @@ fn write(case: &Case, kernel: &'static dyn Kernel) {
     recorder::record_into(case, kernel, false, Vec::new()).expect("it runs");
 }
 
+/// Through a temporary file beside the recording's, as the program does it.
+fn disk(case: &Case, kernel: &'static dyn Kernel) {
+    let path = std::env::temp_dir().join(format!("tandem-bench-{}.rec", std::process::id()));
+    let write =
+        |file| recorder::record_into(case, kernel, false, file).map(drop).map_err(std::io::Error::other);
+    recorder::recording::write_beside(&path, write).expect("it is written");
+    std::fs::remove_file(&path).expect("the file goes");
+}
+
+/// The processor's time that this thread has had, or where that is not told the clock's.
+fn now() -> Duration {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanoseconds = told.and_then(|text| text.split(' ').next()?.parse().ok());
+    nanoseconds.map_or_else(|| START.elapsed(), Duration::from_nanos)
+}
+
 fn cost(pairs: &[Pair]) {
-    let works: [Work; 3] = [drive, record, write];
+    let works: [Work; 4] = [drive, record, write, disk];
     // One after the other in each round, so that whatever else the machine does disturbs all alike.
-    let mut best = [Duration::MAX; 3];
+    let mut best = [Duration::MAX; 4];
     for _ in 0..ROUNDS {
         for (work, best) in works.iter().zip(&mut best) {
-            let start = Instant::now();
+            let start = now();
             pairs.iter().for_each(|(case, kernel)| work(case, *kernel));
-            *best = start.elapsed().min(*best);
+            *best = (now() - start).min(*best);
         }
     }
     let more = |time: Duration| 100.0 * (time.as_secs_f64() / best[0].as_secs_f64() - 1.0);
     println!("{} runs without recording: {:.1?}", pairs.len(), best[0]);
     println!(
-        "recorded: {:.1?}, {:+.1} %; recorded and written: {:.1?}, {:+.1} %",
+        "recorded: {:.1?}, {:+.1} %; and written to memory: {:.1?}, {:+.1} %; to files: {:.1?}, {:+.1} %",
         best[1],
         more(best[1]),
         best[2],
-        more(best[2])
+        more(best[2]),
+        best[3],
+        more(best[3])
     );
 }
 
@@ -101,7 +127,7 @@ fn explain(cases: &[Case]) {
     let mut times: Vec<(Duration, &str)> = Vec::new();
     for case in cases {
         let kernel = |name: &str| kernels::by_name(name).expect("a kernel");
-        let start = Instant::now();
+        let start = now();
         let compared =
             replayer::compare(case, kernel(&case.kernels.0), kernel(&case.kernels.1)).expect("it runs");
         let Some(parting) = replayer::explain::facts::first(&compared.comparison) else { continue };
@@ -115,7 +141,7 @@ fn explain(cases: &[Case]) {
             )
             .expect("it goes the same way");
         }
-        times.push((start.elapsed(), &case.name));
+        times.push((now() - start, &case.name));
     }
     times.sort_unstable();
     let (Some(most), Some(median)) = (times.last(), times.get(times.len() / 2)) else { return };
@@ -141,36 +167,38 @@ fn seek(pairs: &[Pair]) {
     let path: PathBuf = folder.join("long.rec");
     let longest = pairs.iter().max_by_key(|(case, _)| case.lines.len()).expect("cases");
     long(longest, &path);
-    let start = Instant::now();
+    let start = now();
     let mut archive = Archive::open(&path).expect("it was written whole");
-    let opened = start.elapsed();
+    let opened = now() - start;
     let (mut to_event, mut into) = (Vec::new(), Vec::new());
     let events = longest.0.lines.len();
     let mut state = 12345usize;
-    for _ in 0..300 {
+    for _ in 0..SEEKS {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         // Not the first of a round: what lies before it in the file is not what it began from.
         let event = 1 + (state >> 33) % LONG;
         let event = if event % events == 1 { event + 1 } else { event };
-        let start = Instant::now();
+        let start = now();
         let before = archive.machine_after(event - 1).expect("it is whole").expect("it is there");
-        to_event.push(start.elapsed());
+        to_event.push(now() - start);
         let record = archive.event(event).expect("it is whole").expect("it is there");
         let half = record.end().saturating_sub(before.retired) / 2;
         let mut player = Player::new(longest.1, event, before, record);
         player.forward(half).expect("it goes the same way");
-        into.push(start.elapsed());
+        into.push(now() - start);
     }
     to_event.sort_unstable();
     into.sort_unstable();
     println!(
-        "{LONG} events, {:.1} MiB, opened in {opened:.1?}; seek to an event: median {:.1?}, most {:.1?}; into its \
-         middle: median {:.1?}, most {:.1?}",
+        "{LONG} events, {:.1} MiB, opened in {opened:.1?}; {SEEKS} seeks to an event: median {:.1?}, 99th percentile \
+         {:.1?}, most {:.1?}; into its middle: median {:.1?}, 99th percentile {:.1?}, most {:.1?}",
         std::fs::metadata(&path).map_or(0.0, |data| data.len() as f64 / f64::from(1 << 20)),
-        to_event[150],
-        to_event[299],
-        into[150],
-        into[299],
+        to_event[SEEKS / 2],
+        to_event[SEEKS * 99 / 100],
+        to_event[SEEKS - 1],
+        into[SEEKS / 2],
+        into[SEEKS * 99 / 100],
+        into[SEEKS - 1],
     );
     std::fs::remove_dir_all(&folder).expect("the folder goes");
 }

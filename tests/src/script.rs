@@ -122,7 +122,7 @@ impl Writer {
         let verbs: Vec<&'static Verb> = table().collect();
         let verb = loop {
             let verb = self.dice.pick(&verbs);
-            let modifies = ["repeat", "hurry"].contains(&verb.name);
+            let modifies = ["repeat", "hurry", "stop"].contains(&verb.name);
             let last = self.lines.len() + 1 == count;
             if (!SELDOM.contains(&verb.name) || self.dice.once_in(6)) && !(modifies && last) {
                 break verb;
@@ -263,6 +263,10 @@ impl Writer {
                 (0..count).map(|_| self.word(choices)).collect::<Vec<_>>().join("|")
             }
             Kind::Choice(choices) | Kind::Word(choices) => self.word(choices),
+            Kind::Routine => self
+                .dice
+                .pick(&["KiInitializeUserApc", "KiDeliverApc", "PspExitThread", "NtTestAlert"])
+                .to_owned(),
             Kind::Tags => self.dice.pick(&["any", "PsEx,TAPC", "Psap,KAPC", "DbgE", "MmCm,MREG"]).to_owned(),
         };
         Some(format!("{key}={value}"))

@@ -73,12 +73,21 @@ impl Image {
     /// The address of a symbol or of a native routine's entry.
     pub fn address(&self, name: &str) -> Option<Va> {
         let code = self.symbols.iter().find(|(_, symbol)| **symbol == name).map(|(at, _)| Va(*at));
-        code.or_else(|| {
-            self.gates.iter().find_map(|gate| {
-                let index = gate.routines.iter().position(|routine| routine.name == name)?;
-                Some(gate.base.add(STAGES * index as u32))
-            })
+        code.or_else(|| self.entry(name))
+    }
+
+    /// The address of a native routine's entry. A system service has the name of its stub in user mode.
+    pub fn entry(&self, name: &str) -> Option<Va> {
+        self.gates.iter().find_map(|gate| {
+            let index = gate.routines.iter().position(|routine| routine.name == name)?;
+            Some(gate.base.add(STAGES * index as u32))
         })
+    }
+
+    /// The names that [`Image::address`] knows.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        let routines = self.gates.iter().flat_map(|gate| gate.routines.iter().map(|routine| routine.name));
+        self.symbols.values().copied().chain(routines)
     }
 
     /// An address as a person reads it: `KiSystemService+1A`, a native routine's stage as

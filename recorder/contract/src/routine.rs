@@ -215,6 +215,40 @@ impl<'m> Frame<'m> {
     }
 }
 
+/// A native routine's arguments, held in place: a routine is served many times in every event, and a
+/// list elsewhere would cost more than all that is noted of it otherwise.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Args {
+    count: u8,
+    /// Zero behind the last.
+    values: [u32; Args::MAX],
+}
+
+impl Args {
+    /// How many arguments a native routine has at most.
+    pub const MAX: usize = 12;
+
+    /// These arguments, doublewords, the first one first; none when they are more than [`Args::MAX`].
+    pub fn new(values: &[u32]) -> Option<Args> {
+        let mut args = Args { count: values.len().try_into().ok()?, ..Args::default() };
+        args.values.get_mut(..values.len())?.copy_from_slice(values);
+        Some(args)
+    }
+}
+
+impl std::ops::Deref for Args {
+    type Target = [u32];
+    fn deref(&self) -> &[u32] {
+        &self.values[..usize::from(self.count)]
+    }
+}
+
+impl std::fmt::Debug for Args {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        self[..].fmt(f)
+    }
+}
+
 /// One routine of a kernel `K`: what it is called and what it does.
 pub struct Row<K: ?Sized> {
     /// Name, parameters and locals.
@@ -245,6 +279,7 @@ macro_rules! routines {
         #[allow(missing_docs, dead_code)]
         #[repr(u32)]
         $vis enum $table { $($name),* }
+        $(const _: () = assert!($params < $crate::routine::Args::MAX + 1, stringify!($name));)*
         #[allow(dead_code)]
         impl $table {
             /// The linear address of the first routine.
@@ -272,7 +307,7 @@ pub struct Served {
     /// The stage that ran; 0 is the entry.
     pub stage: u8,
     /// The arguments at the entry; none at a later stage.
-    pub args: Vec<u32>,
+    pub args: Args,
     /// How it went on.
     pub flow: Flow,
 }
@@ -289,10 +324,9 @@ pub fn serve(kernel: &dyn crate::Kernel, m: &mut Machine, at: Va) -> Result<Serv
     m.retired += 1;
     let mut frame = Frame::enter(m, at, info)?;
     // Whoever is told of a later stage knows them from the entry.
-    let params = if stage == 0 { info.params } else { 0 };
-    let mut args = Vec::with_capacity(params.into());
-    for index in 0..params {
-        args.push(frame.arg(index)?);
+    let mut args = Args { count: if stage == 0 { info.params } else { 0 }, ..Args::default() };
+    for index in 0..args.count {
+        args.values[usize::from(index)] = frame.arg(index)?;
     }
     let flow = kernel.native(&mut frame)?;
     frame.apply(&flow)?;
@@ -315,6 +349,15 @@ mod tests {
         }
     }
     routines! { enum T for K; at 0x100 { Nothing(0)[0] => double, Double(1)[2] => double, } }
+
+    #[test]
+    fn arguments_are_compared_by_what_was_given() {
+        let args = |count: usize| Args::new(&[5; Args::MAX + 1][..count]);
+        assert_eq!(args(Args::MAX).as_deref(), Some(&[5; Args::MAX][..]));
+        assert_eq!((args(Args::MAX + 1), Args::new(&[5; 256])), (None, None));
+        assert!(args(2) != args(3) && args(2) != Args::new(&[5, 6]) && args(1) != Args::new(&[5, 0]));
+        assert_eq!(format!("{:?}", args(2).unwrap()), "[5, 5]");
+    }
 
     #[test]
     fn a_split_routine_keeps_its_locals_on_the_stack_and_cleans_up() {

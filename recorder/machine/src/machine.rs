@@ -117,9 +117,14 @@ impl Machine {
     pub fn read(&mut self, at: Va, out: &mut [u8]) -> Result<(), Fault> {
         let user = self.cpu.cpl() == 3;
         let len = out.len() as u32;
-        for (at, part) in pieces(at, out.len()) {
+        if in_one_page(at, out.len()) {
             let from = self.translate(at, Access::Read, user)?;
-            self.memory.read(from, &mut out[part]);
+            self.memory.read(from, out);
+        } else {
+            for (at, part) in pieces(at, out.len()) {
+                let from = self.translate(at, Access::Read, user)?;
+                self.memory.read(from, &mut out[part]);
+            }
         }
         self.note(at, len, Access::Read);
         Ok(())
@@ -131,18 +136,17 @@ impl Machine {
     /// The page fault of the first byte that cannot be written; nothing is written then.
     pub fn write(&mut self, at: Va, bytes: &[u8]) -> Result<(), Fault> {
         let user = self.cpu.cpl() == 3;
-        if (at.0 % PAGE) as usize + bytes.len() <= PAGE as usize && !bytes.is_empty() {
+        if in_one_page(at, bytes.len()) {
             let to = self.translate(at, Access::Write, user)?;
             self.memory.write(to, bytes);
-            self.note(at, bytes.len() as u32, Access::Write);
-            return Ok(());
-        }
-        let mut places = Vec::new();
-        for (at, part) in pieces(at, bytes.len()) {
-            places.push((self.translate(at, Access::Write, user)?, part));
-        }
-        for (to, part) in places {
-            self.memory.write(to, &bytes[part]);
+        } else {
+            let mut places = Vec::new();
+            for (at, part) in pieces(at, bytes.len()) {
+                places.push((self.translate(at, Access::Write, user)?, part));
+            }
+            for (to, part) in places {
+                self.memory.write(to, &bytes[part]);
+            }
         }
         self.note(at, bytes.len() as u32, Access::Write);
         Ok(())
@@ -152,7 +156,19 @@ impl Machine {
     ///
     /// # Errors
     /// The page fault of the first byte that is not mapped.
+    #[inline]
     pub fn peek(&self, cr3: u32, at: Va, out: &mut [u8]) -> Result<(), Fault> {
+        // Whoever looks asks mostly for a field of what the code that runs has just used.
+        if in_one_page(at, out.len())
+            && let Some(from) = self.remembered(cr3, at)
+        {
+            self.memory.read(from, out);
+            return Ok(());
+        }
+        self.peek_by_tables(cr3, at, out)
+    }
+
+    fn peek_by_tables(&self, cr3: u32, at: Va, out: &mut [u8]) -> Result<(), Fault> {
         for (at, part) in pieces(at, out.len()) {
             let from = self.probe(cr3, at, Access::Read)?;
             self.memory.read(from, &mut out[part]);
@@ -174,6 +190,13 @@ impl Machine {
     }
 }
 
+/// Whether `len` bytes at `at` are some, and lie in one page.
+#[inline]
+fn in_one_page(at: Va, len: usize) -> bool {
+    // No bytes wrap to the largest number.
+    len.wrapping_sub(1) < (PAGE - at.offset()) as usize
+}
+
 /// Cuts `len` bytes at `at` into pieces that do not cross a page.
 pub(crate) fn pieces(at: Va, len: usize) -> impl Iterator<Item = (Va, Range<usize>)> {
     let mut done = 0;
@@ -184,4 +207,49 @@ pub(crate) fn pieces(at: Va, len: usize) -> impl Iterator<Item = (Va, Range<usiz
         done += part;
         (part > 0).then_some((at, range))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Pa, registers::control};
+
+    /// Page 5 of one address space leads to frame 3, of another to frame 4.
+    fn machine() -> Machine {
+        let mut m = Machine::new(16);
+        for (directory, table, frame) in [(0x1000, 0x2000, 3), (0x6000, 0x7000, 4)] {
+            m.memory.write_u32(Pa(directory), table | 7);
+            m.memory.write_u32(Pa(table + 4 * 5), frame << 12 | 7);
+            m.memory.write_u32(Pa(frame << 12), frame);
+        }
+        m.cpu.cr3 = 0x1000;
+        m.cpu.cr0 |= control::PG;
+        m
+    }
+
+    fn peeked(m: &Machine, cr3: u32) -> u32 {
+        let mut raw = [0; 4];
+        m.peek(cr3, Va(0x5000), &mut raw).expect("it is mapped");
+        u32::from_le_bytes(raw)
+    }
+
+    #[test]
+    fn a_look_that_uses_a_remembered_translation_sees_what_the_tables_say() {
+        let mut m = machine();
+        assert_eq!(m.read(Va(0x5000), &mut [0; 4]), Ok(()));
+        assert!(m.remembered(0x1000, Va(0x5000)).is_some());
+        assert_eq!((peeked(&m, 0x1000), peeked(&m, 0x6000)), (3, 4));
+        m.memory.write_u32(Pa(0x2000 + 4 * 5), 4 << 12 | 7);
+        assert_eq!(peeked(&m, 0x1000), 4);
+        assert_eq!(m.read(Va(0x5000), &mut [0; 4]), Ok(()));
+        m.cpu.cr0 &= !control::PG;
+        assert_eq!(peeked(&m, 0x1000), 0, "without paging an address is a physical one");
+    }
+
+    #[test]
+    fn bytes_lie_in_one_page_up_to_its_last() {
+        let one = |at, len| in_one_page(Va(at), len);
+        assert!(one(0x1000, 1) && one(0x1000, 0x1000) && one(0x1FFF, 1) && one(u32::MAX, 1));
+        assert!(!one(0x1000, 0) && !one(0x1000, 0x1001) && !one(0x1FFF, 2) && !one(u32::MAX, 2));
+    }
 }

@@ -1,7 +1,9 @@
 //! Physical memory in 4 KiB pages, copied on write.
 //!
 //! A copy shares every page with its original until one of them writes to it, and pages hang in
-//! groups, so that making a copy touches one counter a group and not one a page.
+//! groups, so that making a copy touches one counter a group and not one a page. Groups are small,
+//! because the first write behind a copy touches the counter of every page of its group; and most of
+//! memory is never written, so that most groups are not there.
 
 use crate::blocks::Block;
 use crate::cache::Cache;
@@ -11,14 +13,15 @@ use triomphe::Arc;
 /// The bytes of one page.
 pub type Page = [u8; PAGE as usize];
 
-const GROUP: usize = 64;
+const GROUP: usize = 16;
 
 /// Pages that share a counter. An absent page reads as zeroes.
 type Group = [Option<Arc<Page>>; GROUP];
 
 /// Physical memory. Addresses beyond its end read as FF and swallow writes, as an empty bus does.
 pub struct Memory {
-    groups: Vec<Arc<Group>>,
+    /// None: no page of it was ever written.
+    groups: Vec<Option<Arc<Group>>>,
     pages: u32,
     pub(crate) cache: Cache,
 }
@@ -26,8 +29,7 @@ pub struct Memory {
 impl Memory {
     /// Memory of `pages` zeroed pages.
     pub fn new(pages: u32) -> Memory {
-        let empty: Arc<Group> = Arc::new([const { None }; GROUP]);
-        Memory { groups: vec![empty; (pages as usize).div_ceil(GROUP)], pages, cache: Cache::default() }
+        Memory { groups: vec![None; (pages as usize).div_ceil(GROUP)], pages, cache: Cache::default() }
     }
 
     /// How many pages there are.
@@ -38,7 +40,7 @@ impl Memory {
     /// The page of frame `frame`, or none when it was never written (all zeroes) or does not exist.
     #[inline]
     pub fn page(&self, frame: u32) -> Option<&Page> {
-        self.groups.get(frame as usize / GROUP)?[frame as usize % GROUP].as_deref()
+        self.groups.get(frame as usize / GROUP)?.as_ref()?[frame as usize % GROUP].as_deref()
     }
 
     /// The page of frame `frame`, to be written; none beyond the end of memory.
@@ -50,7 +52,8 @@ impl Memory {
         if self.cache.is_marked(frame) {
             self.cache.written(frame);
         }
-        let group = Arc::make_mut(&mut self.groups[frame as usize / GROUP]);
+        let group = &mut self.groups[frame as usize / GROUP];
+        let group = Arc::make_mut(group.get_or_insert_with(|| Arc::new([const { None }; GROUP])));
         let page = group[frame as usize % GROUP].get_or_insert_with(|| Arc::new([0; PAGE as usize]));
         Some(Arc::make_mut(page))
     }
@@ -60,7 +63,11 @@ impl Memory {
     pub fn read(&self, at: Pa, out: &mut [u8]) {
         let start = at.offset() as usize;
         match self.page(at.frame()) {
-            Some(page) => out.copy_from_slice(&page[start..start + out.len()]),
+            // Mostly a doubleword; how long a copy is must be known for it to be quick.
+            Some(page) => match <&mut [u8; 4]>::try_from(&mut *out) {
+                Ok(out) => out.copy_from_slice(&page[start..start + 4]),
+                Err(_) => out.copy_from_slice(&page[start..start + out.len()]),
+            },
             None if at.frame() < self.pages => out.fill(0),
             None => out.fill(0xFF),
         }
@@ -79,7 +86,10 @@ impl Memory {
     pub fn write(&mut self, at: Pa, bytes: &[u8]) {
         let start = at.offset() as usize;
         if let Some(page) = self.page_mut(at.frame()) {
-            page[start..start + bytes.len()].copy_from_slice(bytes);
+            match <&[u8; 4]>::try_from(bytes) {
+                Ok(bytes) => page[start..start + 4].copy_from_slice(bytes),
+                Err(_) => page[start..start + bytes.len()].copy_from_slice(bytes),
+            }
         }
     }
 
@@ -99,7 +109,7 @@ impl Memory {
     /// Reads bytes of a page that was written before; none when they are not all in it.
     #[inline(always)]
     pub(crate) fn quick_load<const N: usize>(&self, frame: u32, offset: u32) -> Option<[u8; N]> {
-        let page = self.groups.get(frame as usize / GROUP)?[frame as usize % GROUP].as_deref()?;
+        let page = self.groups.get(frame as usize / GROUP)?.as_ref()?[frame as usize % GROUP].as_deref()?;
         page.get(offset as usize..offset as usize + N)?.try_into().ok()
     }
 
@@ -107,7 +117,7 @@ impl Memory {
     /// when they are not all in it. Whoever asks has seen to it that nothing is remembered.
     #[inline(always)]
     pub(crate) fn quick_store<const N: usize>(&mut self, frame: u32, offset: u32) -> Option<&mut [u8; N]> {
-        let group = Arc::get_mut(self.groups.get_mut(frame as usize / GROUP)?)?;
+        let group = Arc::get_mut(self.groups.get_mut(frame as usize / GROUP)?.as_mut()?)?;
         let page = Arc::get_mut(group[frame as usize % GROUP].as_mut()?)?;
         page.get_mut(offset as usize..offset as usize + N)?.try_into().ok()
     }
@@ -133,27 +143,43 @@ impl Memory {
     /// The frames whose contents differ, in ascending order. Shared pages cost one comparison of
     /// pointers, shared groups one for all their pages.
     pub fn changed(&self, older: &Memory) -> Vec<u32> {
-        let mut frames = Vec::new();
-        for index in 0..self.groups.len().max(older.groups.len()) {
-            let (Some(new), Some(old)) = (self.groups.get(index), older.groups.get(index)) else {
-                frames.extend((index * GROUP..(index + 1) * GROUP).map(|frame| frame as u32));
-                continue;
-            };
-            if Arc::ptr_eq(new, old) {
-                continue;
-            }
-            for slot in 0..GROUP {
-                let same = match (&new[slot], &old[slot]) {
-                    (None, None) => true,
-                    (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
-                    (Some(page), None) | (None, Some(page)) => page.iter().all(|byte| *byte == 0),
-                };
-                if !same {
-                    frames.push((index * GROUP + slot) as u32);
+        let differs = |(frame, new, old): (u32, &Page, &Page)| (new != old).then_some(frame);
+        let beyond = |longer: &Memory, shorter: &Memory| shorter.groups.len()..longer.groups.len();
+        let groups = beyond(self, older).chain(beyond(older, self));
+        let frames = groups.flat_map(|group| group * GROUP..(group + 1) * GROUP).map(|frame| frame as u32);
+        self.apart(older).filter_map(differs).chain(frames).collect()
+    }
+
+    /// The pages that the two memories do not share, in ascending order of their frames: mine and the
+    /// older one's. Their contents may be the same.
+    pub fn apart<'m>(&'m self, older: &'m Memory) -> impl Iterator<Item = (u32, &'m Page, &'m Page)> {
+        let groups = self.groups.iter().zip(&older.groups).enumerate();
+        let apart = groups.filter(|(_, (new, old))| !same(new, old));
+        apart.flat_map(|(index, (new, old))| {
+            (0..GROUP).filter_map(move |slot| {
+                let new = new.as_ref().and_then(|group| group[slot].as_ref());
+                let old = old.as_ref().and_then(|group| group[slot].as_ref());
+                let page = |page: Option<&'m Arc<Page>>| page.map_or(&ZEROES, |page| &**page);
+                let frame = (index * GROUP + slot) as u32;
+                match (new, old) {
+                    (None, None) => None,
+                    (Some(a), Some(b)) if Arc::ptr_eq(a, b) => None,
+                    _ => Some((frame, page(new), page(old))),
                 }
-            }
-        }
-        frames
+            })
+        })
+    }
+}
+
+/// What a page that was never written holds.
+static ZEROES: Page = [0; PAGE as usize];
+
+/// Whether two slots hold the very same, or nothing.
+fn same<T>(a: &Option<Arc<T>>, b: &Option<Arc<T>>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        _ => false,
     }
 }
 
@@ -169,17 +195,13 @@ impl Clone for Memory {
             return;
         }
         for (index, (mine, theirs)) in self.groups.iter_mut().zip(&source.groups).enumerate() {
-            if Arc::ptr_eq(mine, theirs) {
+            if same(mine, theirs) {
                 continue;
             }
             for slot in 0..GROUP {
                 let frame = (index * GROUP + slot) as u32;
-                let same = match (&mine[slot], &theirs[slot]) {
-                    (None, None) => true,
-                    (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-                    _ => false,
-                };
-                if !same && self.cache.is_marked(frame) {
+                let of = |group: &Option<Arc<Group>>| group.as_ref().and_then(|group| group[slot].clone());
+                if self.cache.is_marked(frame) && !same(&of(mine), &of(theirs)) {
                     self.cache.written(frame);
                 }
             }
@@ -213,6 +235,28 @@ mod tests {
         memory.write_u32(Pa(0x80_000), 3);
         assert_eq!((copy.read_u32(Pa(0x5000)), memory.read_u32(Pa(0x5000))), (1, 2));
         assert_eq!(memory.changed(&copy), [0x5, 0x80]);
+    }
+
+    #[test]
+    fn pages_that_were_written_apart_may_hold_the_same() {
+        let mut memory = Memory::new(200);
+        for frame in [3, 4, 0x60] {
+            memory.write(Pa(frame * PAGE), &[7]);
+        }
+        let older = memory.clone();
+        for (frame, byte) in [(3, 7), (0x61, 0), (0x60, 9)] {
+            memory.write(Pa(frame * PAGE), &[byte]);
+        }
+        let apart: Vec<_> = memory.apart(&older).map(|(frame, new, old)| (frame, new[0], old[0])).collect();
+        assert_eq!(apart, [(3, 7, 7), (0x60, 9, 7), (0x61, 0, 0)]);
+        assert_eq!(memory.changed(&older), [0x60]);
+    }
+
+    #[test]
+    fn memories_of_different_sizes_differ_in_what_only_one_has() {
+        let (small, large) = (Memory::new(16), Memory::new(48));
+        assert_eq!(small.changed(&large), (16..48).collect::<Vec<u32>>());
+        assert_eq!(large.changed(&small), small.changed(&large));
     }
 
     #[test]

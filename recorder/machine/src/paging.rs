@@ -74,6 +74,14 @@ impl Machine {
         Ok(self.walk(cr3, at, access, false)?.to)
     }
 
+    /// Where a supervisor's read leads in the address space of `cr3`, if that is remembered.
+    #[inline]
+    pub(crate) fn remembered(&self, cr3: u32, at: Va) -> Option<Pa> {
+        let registers = (cr3, self.paging_registers().1);
+        let frame = self.memory.cache.tlb.find_under(registers, at)?;
+        Some(Pa(frame << 12 | at.offset()))
+    }
+
     fn walk(&self, cr3: u32, at: Va, access: Access, user: bool) -> Result<Walk, Fault> {
         let directory = Pa((cr3 & FRAME) + (at.0 >> 22) * 4);
         let upper = self.memory.read_u32(directory);

@@ -51,6 +51,13 @@ impl Tlb {
         (entry.tag == page + 1).then_some(entry.frame)
     }
 
+    /// Frame of a page that was translated under these registers for a supervisor's read. Under others
+    /// than the selected ones, such as with paging off, nothing is known.
+    #[inline(always)]
+    pub fn find_under(&self, registers: Registers, at: Va) -> Option<u32> {
+        if self.registers == registers { self.find(at, false, false) } else { None }
+    }
+
     pub fn keep(&mut self, at: Va, user: bool, write: bool, frame: u32) {
         let page = at.0 >> 12;
         let entries = self.entries.get_or_insert_with(|| Box::new([[Entry::default(); SETS]; KINDS]));

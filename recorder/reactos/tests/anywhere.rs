@@ -47,6 +47,23 @@ fn exit_process() {
 }
 
 #[test]
+fn floating_point_exceptions() {
+    let two_processes = |driver: &mut Driver| {
+        let (first, second) = (driver.process("first"), driver.process("second"));
+        vec![driver.thread("divides", first, 2, &[]), driver.thread("is invalid", second, 2, &[])]
+    };
+    // Each thread finds its own exception, whoever has the FPU by then.
+    everywhere(Variant::Article, two_processes, |driver, made| {
+        driver.begin(made[0].id, program::symbol("float-divide"), &[]);
+        driver.begin(made[1].id, program::symbol("float-invalid"), &[]);
+        driver.settle();
+        let facts = driver.facts().join("; ");
+        assert!(facts.contains("first exit status: C000008E; "), "{facts}");
+        assert!(facts.contains("second exit status: C0000090; "), "{facts}");
+    });
+}
+
+#[test]
 fn creating_a_thread() {
     for variant in [Variant::Article, Variant::R13089] {
         everywhere(variant, two_threads, |driver, made| {

@@ -12,31 +12,31 @@ const CONTEXT_FLAGS: u32 = 0x00;
 const DR: u32 = 0x04;
 const FLOAT_SAVE: u32 = 0x1C;
 
+/// Dr0 to Dr3, Dr6, Dr7.
+const DEBUG_REGISTERS: [u32; 6] = [0xD000_0000, 0xD100_0000, 0xD200_0000, 0xD300_0000, 0xD600_0000, 0x400];
+
+/// The doublewords of a CONTEXT from an offset on.
+fn from(offset: u32, values: &[u32]) -> Vec<(u32, u32)> {
+    values.iter().zip(0..).map(|(value, index)| (offset + 4 * index, *value)).collect()
+}
+
 /// A value for each field of a CONTEXT that the first stack takes up.
 fn patches() -> Vec<(u32, u32)> {
-    vec![
-        (CONTEXT_FLAGS, context::FULL | context::DEBUG_REGISTERS),
-        (DR, 0xD000_0000),
-        (DR + 4, 0xD100_0000),
-        (DR + 8, 0xD200_0000),
-        (DR + 12, 0xD300_0000),
-        (DR + 16, 0xD600_0000),
-        (DR + 20, 0x400),
-        (0x8C, 0xAAAA_0023),
-        (0x90, 0xBBBB_0000),
-        (0x94, 0xCCCC_0023),
-        (0x98, 0xDDDD_0023),
-        (0x9C, 0x1D1D_1D1D),
-        (0xA0, 0x1515_1515),
-        (0xA4, 0x1B1B_1B1B),
-        (0xA8, 0x2D2D_2D2D),
-        (0xAC, 0x2C2C_2C2C),
-        (0xB0, 0x2A2A_2A2A),
-        (0xB4, 0x2B2B_2B2B),
-        (0xBC, 0x1B),
-        (0xC0, 0x0003_7102),
-        (0xC8, 0xEEEE_0023),
+    [
+        from(CONTEXT_FLAGS, &[context::FULL | context::DEBUG_REGISTERS]),
+        from(DR, &DEBUG_REGISTERS),
+        // SegGs, SegFs, SegEs, SegDs.
+        from(0x8C, &[0xAAAA_0023, 0xBBBB_0000, 0xCCCC_0023, 0xDDDD_0023]),
+        // Edi, Esi, Ebx, Edx, Ecx, Eax, Ebp.
+        from(
+            0x9C,
+            &[0x1D1D_1D1D, 0x1515_1515, 0x1B1B_1B1B, 0x2D2D_2D2D, 0x2C2C_2C2C, 0x2A2A_2A2A, 0x2B2B_2B2B],
+        ),
+        // SegCs, EFlags; SegSs.
+        from(0xBC, &[0x1B, 0x0003_7102]),
+        from(0xC8, &[0xEEEE_0023]),
     ]
+    .concat()
 }
 
 /// init creates a thread, up to the end of Ke386InitThreadWithContext: the top of its stack.
@@ -75,7 +75,7 @@ fn the_first_stack_of_4_3() {
         let expected = [
             // K[0] to K[12].
             vec![top.0 - 0x210, 0, 0, 0, 0, stub, context::FULL | context::DEBUG_REGISTERS],
-            vec![0xD000_0000, 0xD100_0000, 0xD200_0000, 0xD300_0000, 0xD600_0000, 0x400],
+            DEBUG_REGISTERS.to_vec(),
             // DebugEbp, DebugEip, DebugArgMark, DebugPointer, TempCs, TempEip; Dr0 to Dr7 unwritten.
             vec![0x2B2B_2B2B, start, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
             // Gs, Es, Ds: the low halves; Edx, Ecx, Eax.
@@ -107,21 +107,20 @@ fn a_context_with_floating_point_fills_the_fx_area() {
     let mut driver = Driver::boot(Variant::Article, None);
     let app = driver.process("app");
     let patches = [
-        (CONTEXT_FLAGS, context::FULL | context::FLOATING_POINT),
-        (FLOAT_SAVE, 0xFFFF_027F),
-        (FLOAT_SAVE + 4, 0xFFFF_3800),
-        // ST0 in use, at physical register 7.
-        (FLOAT_SAVE + 8, 0xFFFF_3FFF),
-        (FLOAT_SAVE + 0x1C, 0x0000_0000),
-        (FLOAT_SAVE + 0x20, 0x8000_0000),
-        (FLOAT_SAVE + 0x24, 0x0000_3FFF),
-        (FLOAT_SAVE + 0x6C, 0xC4),
-    ];
+        from(CONTEXT_FLAGS, &[context::FULL | context::FLOATING_POINT]),
+        // Control, status and tag word: ST0 in use, at physical register 7. Offset and selector of the
+        // instruction, with its opcode, and of the operand. ST0.
+        from(FLOAT_SAVE, &[0xFFFF_027F, 0xFFFF_3800, 0xFFFF_3FFF, 0xE1, 0x0123_001B, 0xE2, 0xFFFF_0023]),
+        from(FLOAT_SAVE + 0x1C, &[0, 0x8000_0000, 0x3FFF]),
+        from(FLOAT_SAVE + 0x6C, &[0xC4]),
+    ]
+    .concat();
     let (top, thread) = first_stack(&mut driver, app, &patches);
     assert_eq!(driver.word(Va(thread + 0x30)) >> 8 & 0xFF, 2, "NpxState VALID");
-    // Control and status; the abridged tag; MXCSR; ST0; Cr0NpxState behind NpxSavedCpu.
+    // Control and status, the abridged tag and the opcode, both pointers, MXCSR; ST0; Cr0NpxState behind
+    // NpxSavedCpu.
     let area = words(&driver, top.sub(0x210), 0x210 / 4);
-    assert_eq!((area[0], area[1] & 0xFFFF, area[6]), (0x3800_027F, 0x80, 0x1F80));
+    assert_eq!(area[..7], [0x3800_027F, 0x0123_0080, 0xE1, 0x1B, 0xE2, 0x23, 0x1F80]);
     assert_eq!((area[8], area[9], area[10] & 0xFFFF), (0, 0x8000_0000, 0x3FFF));
     assert_eq!((area[0x208 / 4], area[0x20C / 4]), (0, 0xC4));
 }
@@ -144,13 +143,25 @@ fn the_stub_of_5_3_walks_down_the_first_stack() {
     driver.run_to("KeReturnFromSystemCallWithHook");
     assert_eq!(driver.m.cpu.esp(), top.0 - 0x29C);
     assert_eq!(driver.word(Va(0xFF00_0024)) & 0xFF, 0);
-    assert_eq!(driver.m.cpu.dr[0], 0xD000_0000);
-    assert_eq!(driver.m.cpu.dr[3], 0xD300_0000);
+    assert_eq!(driver.m.cpu.dr[..4], DEBUG_REGISTERS[..4]);
+    assert_eq!(driver.m.cpu.dr[7], 0x400);
     // The first exit: KTHREAD.TrapFrame becomes Context.Edx, PreviousMode UserMode.
     driver.run_to("KiUserApcDispatcher");
     assert_eq!(driver.word(Va(thread + 0x128)), 0x2D2D_2D2D);
     assert_eq!(driver.word(Va(thread + 0x134)) >> 24, 1);
     assert_eq!(driver.word(Va(0xFF00_0000)), 0xFFFF_FFFF, "KPCR.ExceptionList");
+}
+
+/// All general registers but ESP are 0.
+fn assert_zero(driver: &Driver) {
+    for register in [Reg::Eax, Reg::Ebx, Reg::Ecx, Reg::Edx, Reg::Esi, Reg::Edi, Reg::Ebp] {
+        assert_eq!(driver.m.cpu.reg(register), 0, "{register:?}");
+    }
+}
+
+/// CS, SS, DS, ES, GS, FS.
+fn selectors(driver: &Driver) -> [u16; 6] {
+    [Seg::Cs, Seg::Ss, Seg::Ds, Seg::Es, Seg::Gs, Seg::Fs].map(|seg| driver.m.cpu.seg(seg).selector)
 }
 
 #[test]
@@ -164,11 +175,8 @@ fn the_first_user_instruction_of_5_5_and_the_stack_of_7_5() {
     let cpu = &driver.m.cpu;
     assert_eq!((cpu.cpl(), cpu.esp(), cpu.eflags & 0x3_7FFF), (3, user - 0x2E4, 0x202));
     assert_eq!((user - 0x2E4) & 0xFFFF, 0x1_0000 - 0x2F0, "StackBase - 2F0");
-    for register in [Reg::Eax, Reg::Ebx, Reg::Ecx, Reg::Edx, Reg::Esi, Reg::Edi, Reg::Ebp] {
-        assert_eq!(cpu.reg(register), 0);
-    }
-    let selectors = [Seg::Cs, Seg::Ss, Seg::Ds, Seg::Es, Seg::Gs, Seg::Fs].map(|seg| cpu.seg(seg).selector);
-    assert_eq!(selectors, [0x1B, 0x23, 0x23, 0x23, 0x23, 0x3B]);
+    assert_zero(&driver);
+    assert_eq!(selectors(&driver), [0x1B, 0x23, 0x23, 0x23, 0x23, 0x3B]);
     assert_eq!(cpu.seg(Seg::Fs).base, 0x7FFD_E000);
     assert_eq!(cpu.cr0 & 8, 8, "CR0.TS");
     // 7.5: return address, routine, context, two arguments, CONTEXT pointer; and the CONTEXT.
@@ -195,7 +203,10 @@ fn the_first_user_instruction_of_5_5_and_the_stack_of_7_5() {
     assert_eq!(words(&driver, at, 0x2CC / 4), expected);
     // After LdrInitializeThunk and NtContinue: the real start, with everything as in the context.
     driver.run_to("BaseProcessStart");
-    assert_eq!((driver.m.cpu.cpl(), driver.m.cpu.esp()), (3, user));
+    let cpu = &driver.m.cpu;
+    assert_eq!((cpu.cpl(), cpu.esp(), cpu.eflags & 0x3_7FFF), (3, user, 0x202));
+    assert_zero(&driver);
+    assert_eq!(selectors(&driver), [0x1B, 0x23, 0x23, 0x23, 0x23, 0x3B]);
 }
 
 #[test]
@@ -224,18 +235,22 @@ fn a_user_apc_of_a_system_call_builds_the_stack_of_7_5() {
     assert_eq!(driver.m.cpu.reg(Reg::Eax), 0xC0);
 }
 
+/// Up to where a new thread leaves the kernel; init's own system calls come through there as well.
+fn run_to_first_exit(driver: &mut Driver, thread: u32) {
+    driver.run_to("KeReturnFromSystemCallWithHook");
+    while driver.kernel.current(&driver.m).at.0 != thread {
+        driver.run(1);
+        driver.run_to("KeReturnFromSystemCallWithHook");
+    }
+}
+
 #[test]
 fn the_stale_stub_of_5_6_misreads_the_frame() {
     let mut driver = Driver::boot(Variant::Msvc6, None);
     let app = driver.process("app");
     let (top, thread) = first_stack(&mut driver, app, &[]);
     let user = driver.word(top.sub(0x29C - 0x74));
-    driver.run_to("KeReturnFromSystemCallWithHook");
-    // init runs its own system calls through there: this is the new thread's.
-    while driver.kernel.current(&driver.m).at.0 != thread {
-        driver.run(1);
-        driver.run_to("KeReturnFromSystemCallWithHook");
-    }
+    run_to_first_exit(&mut driver, thread);
     let frame = top.sub(0x22C);
     assert_eq!(driver.m.cpu.esp(), frame.0);
     // DebugEbp is Eflags, DebugEip Esp, DebugArgMark Ss; the rest is the V86 words and the FX area.
@@ -259,14 +274,13 @@ fn the_stale_stub_restores_the_fpu_from_the_frame_when_asked_to() {
     let app = driver.process("app");
     let flags = context::FULL | context::FLOATING_POINT;
     let (top, thread) = first_stack(&mut driver, app, &[(CONTEXT_FLAGS, flags), (FLOAT_SAVE, 0xFFFF_027F)]);
-    driver.run_to("KeReturnFromSystemCallWithHook");
-    while driver.kernel.current(&driver.m).at.0 != thread {
-        driver.run(1);
-        driver.run_to("KeReturnFromSystemCallWithHook");
-    }
+    run_to_first_exit(&mut driver, thread);
     assert_eq!(driver.m.cpu.esp(), top.0 - 0x22C);
-    // FRSTOR came through #NM: the thread owns the FPU, whose control word is DebugEbp, 0.
+    // FRSTOR came through #NM: the thread owns the FPU. Its control word is DebugEbp, 0, of which the
+    // processor keeps bit 6 set; its status word is DebugEip.
     assert_eq!(driver.word(Va(0xFF00_02A4)), thread);
+    let eip = driver.word(top.sub(0x29C - 0x04));
+    assert_eq!((driver.m.cpu.fpu.control, driver.m.cpu.fpu.status & 0x3F), (0x40, eip as u16 & 0x3F));
     // MXCSR lies where ES would be popped from.
     assert_eq!(driver.word(top.sub(0x22C - 0x34)), 0x1F80);
 }

@@ -7,7 +7,7 @@ use common::{
     scenes::{app, sleep},
 };
 use contract::program;
-use machine::Reg;
+use machine::{Reg, Va};
 use reactos::Variant;
 
 const PERIODS: [Option<u64>; 4] = [None, Some(37), Some(73), Some(127)];
@@ -259,6 +259,11 @@ fn semaphores_and_mutants_count() {
     assert_eq!(driver.call(thread, "NtReleaseSemaphore", &[semaphore, 1, previous]), Came::Returned(0));
     assert_eq!(driver.data(init, 0x60), 1);
     assert_eq!(driver.call(thread, "NtReleaseSemaphore", &[semaphore, 1, 0]), Came::Returned(0xC000_0047));
+    // Up to the highest limit that there is, and not beyond it.
+    let widest = driver.object("NtCreateSemaphore", &[0x7FFF_FFFE, 0x7FFF_FFFF]);
+    assert_eq!(driver.call(thread, "NtReleaseSemaphore", &[widest, 1, previous]), Came::Returned(0));
+    assert_eq!(driver.data(init, 0x60), 0x7FFF_FFFE);
+    assert_eq!(driver.call(thread, "NtReleaseSemaphore", &[widest, 1, 0]), Came::Returned(0xC000_0047));
     let mutant = driver.object("NtCreateMutant", &[1]);
     let wait = [mutant, 0, 0];
     assert_eq!(driver.call(thread, "NtWaitForSingleObject", &wait), Came::Returned(0));
@@ -336,4 +341,25 @@ fn sleep_0_takes_until_the_next_tick() {
     assert_eq!(state(&driver, 0), "waiting");
     driver.ticks(1);
     assert_eq!(eax(&mut driver, main), 0);
+}
+
+#[test]
+fn the_shared_data_tells_all_of_the_time() {
+    let mut driver = Driver::boot(Variant::Article, None);
+    let words = |driver: &Driver| {
+        [0x00, 0x08, 0x0C, 0x10, 0x14, 0x18, 0x1C].map(|at| driver.word(Va(0xFFDF_0000 + at)))
+    };
+    let before = words(&driver);
+    // A quarter of an hour, more than the low half of InterruptTime holds.
+    driver.m.clock += 9_000_000_000;
+    driver.ticks(1);
+    let now = driver.m.clock;
+    let (low, high) = (now as u32, (now >> 32) as u32);
+    let after = words(&driver);
+    assert_eq!(after[..4], [(now / 100_000) as u32, low, high, high]);
+    assert_eq!((high, before[2]), (2, 0));
+    let system = |words: &[u32]| u64::from(words[5]) << 32 | u64::from(words[4]);
+    let interrupt = |words: &[u32]| u64::from(words[2]) << 32 | u64::from(words[1]);
+    assert_eq!(system(&after) - system(&before), interrupt(&after) - interrupt(&before));
+    assert_eq!(after[6], after[5]);
 }

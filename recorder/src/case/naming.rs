@@ -14,7 +14,7 @@ use std::ops::Range;
 const NAME_MAX: usize = 32;
 
 /// Words that cannot name anything, because they mean something where a name could stand.
-const RESERVED: [&str; 18] = [
+const RESERVED: [&str; 19] = [
     "self",
     "thread",
     "process",
@@ -30,6 +30,7 @@ const RESERVED: [&str; 18] = [
     "run",
     "repeat",
     "hurry",
+    "stop",
     "init",
     "yes",
     "no",

@@ -4,6 +4,7 @@ use super::error::Problem;
 use super::names::NameKind;
 use super::parse::Parser;
 use super::token::{Word, nearest};
+use crate::kernels;
 use crate::verbs::{Choices, Kind, TIMES_MAX};
 use contract::{STATUS_NAMES, Status, program};
 use std::ops::Range;
@@ -33,6 +34,8 @@ pub enum Value {
     Choice(&'static str, u32),
     /// Pool tags, as their characters lie in memory.
     Tags(Vec<u32>),
+    /// The name that some kernel has for its code.
+    Routine(String),
 }
 
 /// A handle as a line names it.
@@ -114,6 +117,7 @@ pub(super) fn parse(parser: &Parser, kind: &Kind, key: &str, word: &Word) -> Res
             None => Err(unknown_choice(choices, text, word.span.clone())),
         },
         Kind::Tags => tags(word),
+        Kind::Routine => routine(word),
     }
 }
 
@@ -317,6 +321,22 @@ fn unknown_choice(choices: &'static Choices, text: &str, span: Range<usize>) -> 
     };
     let problem = Problem::new(span, format!("there is no {} `{text}`", choices.what), label);
     if choices.words.len() <= 12 { problem.help(format!("there is {}", choices.list())) } else { problem }
+}
+
+/// Which kernels a case runs on is not known here: a name of any kernel will do.
+fn routine(word: &Word) -> Result<Value, Problem> {
+    let images =
+        || kernels::names().iter().filter_map(|name| kernels::by_name(name)).map(|kernel| kernel.image());
+    if images().any(|image| image.address(word.text).is_some()) {
+        return Ok(Value::Routine(word.text.to_owned()));
+    }
+    let label = match nearest(word.text, images().flat_map(|image| image.names())) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => "not known".to_owned(),
+    };
+    let title = format!("no kernel has a routine `{}`", word.text);
+    Err(Problem::new(word.span.clone(), title, label)
+        .help("`tandem trace` shows the routines that a case runs through"))
 }
 
 fn tags(word: &Word) -> Result<Value, Problem> {

@@ -3,7 +3,7 @@
 use super::error::RecordError;
 use super::frame::{Stack, UNWRITTEN, Word, class_and_length, out_len};
 use super::motor::Pause;
-use super::quiet::{SLICE, park, parked};
+use super::quiet::{SLICE, breakpoints, park, parked};
 use super::run::{Run, unavailable};
 use crate::case::{Event, Line, Value};
 use crate::recording::Reaching;
@@ -33,6 +33,10 @@ pub(super) struct Pending {
 
 /// How often the scheduler is rotated for a thread before it counts as never scheduled.
 const ROTATIONS: u32 = 400;
+/// How many clock interrupts may find a thread where the last event was cut short. Several quanta: one that
+/// is there all the same is at an IRQL at which no interrupt switches threads, or nobody ready may have the
+/// processor instead, and must go on before anybody else can.
+const HELD: u32 = 60;
 
 impl Run {
     /// Rotates the scheduler until a thread is current and sits at `park`. What it is doing instead is
@@ -48,7 +52,11 @@ impl Run {
         if self.passed_over.contains(&thread) {
             return Ok(Err(unavailable("not scheduled")));
         }
+        if self.cut.is_some_and(|cut| cut.thread == thread) {
+            self.cut = None;
+        }
         let mut met = false;
+        let mut held = 0;
         for _ in 0..ROTATIONS {
             let statuses = self.kernel.threads(&self.motor.m);
             let Some(status) = statuses.iter().find(|status| status.id == thread) else {
@@ -68,22 +76,32 @@ impl Run {
                 return Ok(Err(unavailable("busy")));
             }
             self.tick();
-            self.slice(line)?;
+            held += u32::from(self.slice(line)?);
+            if held > HELD {
+                self.cut = None;
+            }
         }
         Ok(Err(unavailable(if met { "busy" } else { "not scheduled" })))
     }
 
-    /// Lets the machine run for a slice, or until somebody parks.
-    fn slice(&mut self, line: &Line) -> Result<(), RecordError> {
+    /// Lets the machine run for a slice, or until somebody parks, or until the thread that the last event
+    /// was cut short at is about to go on; whether it is.
+    fn slice(&mut self, line: &Line) -> Result<bool, RecordError> {
         let end = self.motor.m.retired + SLICE;
+        let points: Vec<Va> = breakpoints().into_iter().chain(self.cut.map(|cut| cut.at)).collect();
         loop {
-            match self.advance(end) {
+            match self.motor.advance(end, &points, self.first_wanted) {
                 Pause::Stopped(what) => return Err(self.failed(line, what)),
                 Pause::UserEntry => self.entered(),
+                Pause::Breakpoint(at) if self.cut.is_some_and(|cut| cut.at == at) => {
+                    if self.cut == Some(self.here(at)) {
+                        return Ok(true);
+                    }
+                }
                 Pause::Breakpoint(at) if at != park() => self.passed(at),
                 _ => {
                     self.arrive();
-                    return Ok(());
+                    return Ok(false);
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use super::nesting::Nesting;
 use crate::recording::{EventRecord, Input, Reaching, TraceStep, Went};
-use contract::routine::{RoutineInfo, STAGES};
+use contract::routine::{Args, RoutineInfo, STAGES};
 use contract::{Flow, Kernel, Named, ObjectId};
 use machine::registers::flags;
 use machine::{Fault, Machine, Memory, PAGE, Stop, Until, Va};
@@ -54,6 +54,9 @@ impl Notes {
     }
 }
 
+/// How many routines' numbers are found without their names; a kernel has fewer than twice as many.
+const ENTRIES: usize = 256;
+
 /// A machine that runs under a kernel.
 pub(super) struct Motor {
     pub(super) kernel: &'static dyn Kernel,
@@ -71,8 +74,9 @@ pub(super) struct Motor {
     /// Memory as it was at the last digest that looked at it.
     seen: Memory,
     nesting: Nesting,
-    /// The numbers of routines by the addresses of their entries.
-    entries: BTreeMap<u32, u16>,
+    /// The numbers of the routines that ran last, and the addresses of their entries, by the low bits of
+    /// those.
+    entries: Box<[(u32, u16); ENTRIES]>,
 }
 
 impl Motor {
@@ -89,7 +93,7 @@ impl Motor {
             unseen: false,
             seen,
             nesting: Nesting::default(),
-            entries: BTreeMap::new(),
+            entries: Box::new([(0, 0); ENTRIES]),
         }
     }
 
@@ -101,6 +105,11 @@ impl Motor {
         }
         self.notes.inputs.push(Input { at: self.m.retired, what });
         Ok(())
+    }
+
+    /// The next run stops at a breakpoint at its first instruction as well.
+    pub(super) fn look_at_once(&mut self) {
+        self.unseen = true;
     }
 
     /// Runs up to an instant, serving native routines, or up to an earlier pause.
@@ -199,7 +208,7 @@ impl Motor {
                 self.m
                     .page_fault(fault)
                     .map_err(|_| format!("a fault while a double fault was delivered, at {}", info.name))?;
-                (Vec::new(), went)
+                (Args::default(), went)
             }
         };
         let (Some(thread), Some(entered)) = (thread, entered) else {
@@ -211,7 +220,6 @@ impl Motor {
         }
         let thread = self.notes.number_of(thread);
         let routine = self.number(info, at);
-        let args = if stage == 0 { args } else { Vec::new() };
         let depth = entered.depth;
         self.notes.trace.push(TraceStep { at: instant, depth, thread, routine, stage, args, went });
         Ok(())
@@ -219,14 +227,15 @@ impl Motor {
 
     fn number(&mut self, info: RoutineInfo, at: Va) -> u16 {
         let entry = at.0 & !(STAGES - 1);
-        if let Some(number) = self.entries.get(&entry) {
-            return *number;
+        let place = (entry / STAGES) as usize % ENTRIES;
+        if self.entries[place].0 == entry {
+            return self.entries[place].1;
         }
         let number = *self.numbers.entry(info.name).or_insert_with(|| {
             self.routines.push(info.name.to_owned());
             (self.routines.len() - 1) as u16
         });
-        self.entries.insert(entry, number);
+        self.entries[place] = (entry, number);
         number
     }
 

@@ -2,12 +2,13 @@
 
 use contract::ObjectId;
 use machine::{Machine, Reg};
-use std::collections::BTreeMap;
 
 /// The stack pointers at which the native routines that are at work were entered.
 #[derive(Default)]
 pub(super) struct Nesting {
-    threads: BTreeMap<ObjectId, Stacks>,
+    threads: Vec<(ObjectId, Stacks)>,
+    /// The index of the one that was met last.
+    last: usize,
 }
 
 /// A thread's: in ring 3, and in ring 0, where it came from ring 3.
@@ -20,7 +21,8 @@ struct Stacks {
 /// A routine that is at work.
 #[derive(Clone, Copy)]
 pub(super) struct Entered {
-    thread: ObjectId,
+    /// Its thread's index.
+    thread: usize,
     user: bool,
     esp: u32,
     /// How many are below it.
@@ -28,12 +30,24 @@ pub(super) struct Entered {
 }
 
 impl Nesting {
+    fn index(&mut self, thread: ObjectId) -> usize {
+        let is = |(known, _): &(ObjectId, Stacks)| *known == thread;
+        if !self.threads.get(self.last).is_some_and(is) {
+            self.last = self.threads.iter().position(is).unwrap_or_else(|| {
+                self.threads.push((thread, Stacks::default()));
+                self.threads.len() - 1
+            });
+        }
+        self.last
+    }
+
     /// The machine stands at a stage of a routine, in a thread.
     pub(super) fn enter(&mut self, m: &Machine, thread: ObjectId, stage: u8) -> Entered {
         let user = m.cpu.cpl() == 3;
         // Where ESP was at the routine's entry; at a later stage it is found above the saved EBP.
         let esp = if stage == 0 { m.cpu.esp() } else { m.cpu.reg(Reg::Ebp).wrapping_add(4) };
-        let stacks = self.threads.entry(thread).or_default();
+        let thread = self.index(thread);
+        let stacks = &mut self.threads[thread].1;
         let outer = if user { 0 } else { stacks.user.len() };
         if user {
             // Whoever is in ring 3 has left ring 0.
@@ -49,7 +63,7 @@ impl Nesting {
 
     /// The routine has returned, or given up its frame.
     pub(super) fn leave(&mut self, entered: Entered) {
-        let stacks = self.threads.entry(entered.thread).or_default();
+        let stacks = &mut self.threads[entered.thread].1;
         let stack = if entered.user { &mut stacks.user } else { &mut stacks.kernel };
         stack.retain(|other| *other > entered.esp);
     }

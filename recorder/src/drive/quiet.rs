@@ -105,6 +105,10 @@ impl Run {
     pub(super) fn settle(&mut self, line: &Line) -> Result<(), RecordError> {
         let mut watch = Watch::default();
         self.passed_over.clear();
+        self.cut = None;
+        if self.stop_at.is_some() {
+            self.motor.look_at_once();
+        }
         self.come_to_rest(line, &mut watch)?;
         self.passed_over.extend(watch.passed_over());
         Ok(())
@@ -118,9 +122,15 @@ impl Run {
         let mut waited = 0;
         while self.motor.m.retired < end {
             let due = self.due.first().copied().unwrap_or(u64::MAX);
-            let pause = self.advance(slice.min(due));
+            let points: Vec<Va> = breakpoints().into_iter().chain(self.stop_at).collect();
+            let pause = self.motor.advance(slice.min(due), &points, self.first_wanted);
             match pause {
                 Pause::Stopped(what) => return Err(self.failed(line, what)),
+                Pause::Breakpoint(at) if self.stop_at == Some(at) => {
+                    self.stop_at = None;
+                    self.cut = Some(self.here(at));
+                    return Ok(());
+                }
                 Pause::UserEntry => {
                     self.entered();
                     continue;
@@ -174,11 +184,6 @@ impl Run {
         let status = statuses.iter().find(|status| status.id == thread);
         call.is_none_or(|call| call.result.is_some())
             || status.is_none_or(|status| status.activity != Activity::Runnable)
-    }
-
-    /// Runs up to an instant or to something that the recorder looks at.
-    pub(super) fn advance(&mut self, instant: u64) -> Pause {
-        self.motor.advance(instant, &breakpoints(), self.first_wanted)
     }
 
     /// A clock interrupt, which takes no time.

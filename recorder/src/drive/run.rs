@@ -8,7 +8,7 @@ use crate::case::{Line, NameKind, Value};
 use crate::verbs::{Deed, How};
 use crate::{Case, EventRecord, Header, TraceStep};
 use contract::{Kernel, Named, ObjectId, ObjectKind, Outcome, Owner, Scene};
-use machine::Machine;
+use machine::{Machine, Va};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A run of a case, an event at a time.
@@ -51,10 +51,24 @@ pub struct Run {
     hurry: bool,
     /// This event is.
     pub(super) hurried: bool,
+    /// The routine at which the next event is cut short.
+    stop: Option<String>,
+    /// Where this event is, until it was.
+    pub(super) stop_at: Option<Va>,
+    /// Where the last event was, while that thread has not got on.
+    pub(super) cut: Option<Cut>,
     /// The thread that made this event's last call.
     pub(super) caller: Option<ObjectId>,
     /// The threads that were ready when the machine last came to rest, and did not get the processor.
     pub(super) passed_over: BTreeSet<ObjectId>,
+}
+
+/// Where an event was cut short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    pub(super) thread: ObjectId,
+    pub(super) at: Va,
+    esp: u32,
 }
 
 /// What a thread is seen to do.
@@ -123,6 +137,9 @@ impl Run {
             times: 1,
             hurry: false,
             hurried: false,
+            stop: None,
+            stop_at: None,
+            cut: None,
             caller: None,
             passed_over: BTreeSet::new(),
             scene,
@@ -194,11 +211,17 @@ impl Run {
         let event = &line.event;
         if !matches!(event.verb.how, How::Recorder(deed) if deed.modifies()) {
             self.hurried = std::mem::take(&mut self.hurry);
+            let image = self.kernel.image();
+            self.stop_at =
+                self.stop.take().and_then(|name| image.entry(&name).or_else(|| image.address(&name)));
             self.caller = None;
             for _ in 1..std::mem::replace(&mut self.times, 1) {
-                self.by_thread(line)?;
+                let outcome = self.by_thread(line)?;
                 if self.stopped {
                     return Ok(Outcome::Ended);
+                }
+                if self.cut.is_some() {
+                    return Ok(outcome);
                 }
             }
         }
@@ -221,6 +244,12 @@ impl Run {
             }
             How::Recorder(Deed::Hurry) => {
                 self.hurry = true;
+                Ok(Outcome::Done)
+            }
+            How::Recorder(Deed::Stop) => {
+                if let Value::Routine(name) = event.value("at") {
+                    self.stop = Some(name.clone());
+                }
                 Ok(Outcome::Done)
             }
             How::Recorder(Deed::Teb | Deed::Stack) => self.teb(line),
@@ -248,6 +277,11 @@ impl Run {
             self.bind(line, &actor, thread)?;
         }
         Ok(outcome)
+    }
+
+    /// Where the current thread is, about to execute what lies at `at`.
+    pub(super) fn here(&self, at: Va) -> Cut {
+        Cut { thread: self.kernel.current(&self.motor.m), at, esp: self.motor.m.cpu.esp() }
     }
 
     /// The process in which a thread of the case, or `init`, runs.

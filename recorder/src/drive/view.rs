@@ -42,8 +42,8 @@ impl Run {
             Activity::Initialized => Outcome::Ended,
             Activity::Runnable if quiet::parked(&self.motor.m, status) => Outcome::Ended,
             Activity::Runnable if self.passed_over.contains(&thread) => Outcome::Ready,
-            // An event in a hurry does not wait until everybody had the processor.
-            Activity::Runnable if self.hurried && !status.current => Outcome::Ready,
+            // An event that ends early does not wait until everybody had the processor.
+            Activity::Runnable if (self.hurried || self.cut.is_some()) && !status.current => Outcome::Ready,
             Activity::Runnable => Outcome::Busy,
         }
     }

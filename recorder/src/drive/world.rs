@@ -18,7 +18,7 @@ impl Run {
             self.motor.input(Reaching::Clock(now)).expect("the clock is no memory");
             self.tick();
             self.settle(line)?;
-            if self.stopped {
+            if self.stopped || self.cut.is_some() {
                 break;
             }
         }

@@ -3,9 +3,11 @@
 //! Of a torn file everything up to the tear is read, of a damaged one nothing.
 
 use super::chunk::{self, END, EVENT, FRAME, FULL, Front, HEAD, damaged};
-use super::wire::{CHANGED_MAX, WireEnd, WireEvent, WireFull, WireHeader, WireMachine};
+use super::outgoing::{Difference, Gap};
+use super::wire::{CHANGED_MAX, WireEnd, WireEvent, WireFull, WireHeader};
 use super::write::Writer;
 use super::{Header, Recording};
+use crate::codec;
 use crate::pack::Unpacker;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -13,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// The first eight bytes of a recording's file.
 pub const MAGIC: [u8; 8] = *b"TANDEMRC";
 /// The version of the format that is written and read.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// A recording that was read.
 #[derive(Clone, Debug)]
@@ -243,8 +245,10 @@ impl<'b> Chunks<'b> {
                 FULL => {
                     unpacker = Unpacker::new();
                     let full: WireFull = front.value(at, content, &mut unpacker)?;
-                    let expected = WireMachine::new(machine, Some(&recording.boot.machine.memory));
-                    if full.machine != expected || full.routines != recording.header.routines {
+                    let expected = Difference::new(machine, &recording.boot.machine.memory, Gap::Short);
+                    if codec::encode(&full.machine) != codec::encode(&expected)
+                        || full.routines != recording.header.routines
+                    {
                         return Err(damaged(at, "a full copy is not the machine that the events lead to"));
                     }
                     copied += 1;

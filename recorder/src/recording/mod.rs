@@ -7,6 +7,7 @@
 mod archive;
 mod chunk;
 mod file;
+mod outgoing;
 mod wire;
 mod write;
 
@@ -16,6 +17,7 @@ pub use write::Writer;
 pub(crate) use write::boot_chunk;
 
 use crate::Case;
+use contract::routine::Args;
 use contract::{Named, ObjectId, Outcome, View};
 use machine::{Machine, Va};
 use serde::{Deserialize, Serialize};
@@ -106,7 +108,7 @@ impl EventRecord {
 }
 
 /// A native routine that ran, or one stage of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceStep {
     /// Instructions retired since the machine was made, when it was reached.
     pub at: u64,
@@ -119,13 +121,13 @@ pub struct TraceStep {
     /// The stage; 0 is the entry.
     pub stage: u8,
     /// Its arguments, at the entry.
-    pub args: Vec<u32>,
+    pub args: Args,
     /// How it went on.
     pub went: Went,
 }
 
 /// How a native routine went on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Went {
     /// It returned this.
     Returned(u32),

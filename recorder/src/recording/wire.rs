@@ -1,9 +1,11 @@
-//! What stands in a recording's chunks: events, and machines as differences.
+//! What stands in a recording's chunks: events, and machines as differences. What is written is
+//! [`super::outgoing`]; here it is read.
 
 use crate::codec::Bytes;
 use crate::recording::{EventRecord, Input, TraceStep, Went};
+use contract::routine::Args;
 use contract::{Named, ObjectId, Outcome, View};
-use machine::{Cpu, Gates, Machine, Memory, PAGE, Pa, Page, Va};
+use machine::{Cpu, Gates, Machine, Memory, PAGE, Pa, Va};
 use serde::{Deserialize, Serialize};
 
 /// Pages of physical memory that a recorded machine has at most: 256 MiB.
@@ -11,10 +13,10 @@ const PAGES_MAX: u32 = 1 << 16;
 /// Pages that the events of a recording change at most, all together.
 pub(super) const CHANGED_MAX: usize = 1 << 16;
 /// Equal bytes between two changed ones that are cheaper written down than left out.
-const GAP: usize = 4;
+pub(super) const GAP: usize = 4;
 /// The same where the other memory is empty: zeroes that are written down pack well, and keep what lies
 /// around them in its place.
-const EMPTY_GAP: usize = 256;
+pub(super) const EMPTY_GAP: usize = 256;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct WireHeader {
@@ -79,44 +81,6 @@ struct WireTrace {
 }
 
 impl WireTrace {
-    fn new(trace: &[TraceStep]) -> WireTrace {
-        let steps = trace.len();
-        let mut wire = WireTrace {
-            at: Vec::with_capacity(steps),
-            depth: Vec::with_capacity(steps),
-            thread: Vec::with_capacity(steps),
-            routine: Vec::with_capacity(steps),
-            stage: Vec::with_capacity(steps),
-            arity: Bytes(Vec::with_capacity(steps)),
-            args: Vec::with_capacity(4 * steps),
-            went: Bytes(Vec::with_capacity(steps)),
-            value: Vec::with_capacity(steps),
-        };
-        let mut last = 0;
-        for step in trace {
-            wire.at.push(step.at.wrapping_sub(last));
-            last = step.at;
-            wire.depth.push(step.depth);
-            wire.thread.push(step.thread);
-            wire.routine.push(step.routine);
-            wire.stage.push(step.stage);
-            wire.arity.0.push(step.args.len() as u8);
-            wire.args.extend(&step.args);
-            let (went, value) = match step.went {
-                Went::Returned(value) => (0, value),
-                Went::Called(at) => (1, at.0),
-                Went::Jumped(at) => (2, at.0),
-                Went::Direct => (3, 0),
-                Went::Faulted(at) => (4, at.0),
-            };
-            wire.went.0.push(went);
-            if went != 3 {
-                wire.value.push(value);
-            }
-        }
-        wire
-    }
-
     /// The trace; the text says why there is none.
     fn read(self) -> Result<Vec<TraceStep>, String> {
         let steps = self.at.len();
@@ -128,13 +92,17 @@ impl WireTrace {
         {
             return Err(format!("a trace of {steps} steps with columns of {lengths:?}"));
         }
-        let (mut args, mut values) = (self.args.into_iter(), self.value.into_iter());
+        let (mut all_args, mut values) = (self.args.into_iter(), self.value.into_iter());
         let mut at = 0u64;
         let mut trace = Vec::with_capacity(steps);
         for index in 0..steps {
             at = at.wrapping_add(self.at[index]);
             let arity = usize::from(self.arity.0[index]);
-            let args: Vec<u32> = args.by_ref().take(arity).collect();
+            let given: Vec<u32> = all_args.by_ref().take(arity).collect();
+            if given.len() != arity {
+                return Err("a trace lacks arguments".to_owned());
+            }
+            let args = Args::new(&given).ok_or_else(|| format!("a step with {arity} arguments"))?;
             let mut value = || values.next().ok_or("a trace lacks a value");
             let went = match self.went.0[index] {
                 0 => Went::Returned(value()?),
@@ -144,14 +112,11 @@ impl WireTrace {
                 4 => Went::Faulted(Va(value()?)),
                 other => return Err(format!("a step that went on in way {other}")),
             };
-            if args.len() != arity {
-                return Err("a trace lacks arguments".to_owned());
-            }
             let (depth, thread) = (self.depth[index], self.thread[index]);
             let (routine, stage) = (self.routine[index], self.stage[index]);
             trace.push(TraceStep { at, depth, thread, routine, stage, args, went });
         }
-        if args.next().is_some() || values.next().is_some() {
+        if all_args.next().is_some() || values.next().is_some() {
             return Err("a trace has more arguments or values than steps".to_owned());
         }
         Ok(trace)
@@ -178,33 +143,6 @@ struct WirePage {
 }
 
 impl WireMachine {
-    /// What changed from `older` on; none: from empty memory on.
-    pub(super) fn new(machine: &Machine, older: Option<&Memory>) -> WireMachine {
-        let empty;
-        let (older, gap) = match older {
-            Some(older) => (older, GAP),
-            None => {
-                empty = Memory::new(machine.memory.pages());
-                (&empty, EMPTY_GAP)
-            }
-        };
-        let frames = machine.memory.changed(older);
-        let changed = frames.into_iter().map(|frame| WirePage {
-            frame,
-            runs: runs(page(&machine.memory, frame), page(older, frame), gap),
-        });
-        let gate = |range: &std::ops::Range<u32>| (range.start, range.end);
-        WireMachine {
-            cpu: machine.cpu.clone(),
-            retired: machine.retired,
-            clock: machine.clock,
-            kernel_gate: gate(&machine.gates.kernel),
-            user_gate: gate(&machine.gates.user),
-            pages: machine.memory.pages(),
-            changed: changed.collect(),
-        }
-    }
-
     /// How many pages it changes.
     pub(super) fn changed(&self) -> usize {
         self.changed.len()
@@ -245,67 +183,7 @@ impl WireMachine {
     }
 }
 
-fn page(memory: &Memory, frame: u32) -> &Page {
-    memory.page(frame).unwrap_or(&[0; PAGE as usize])
-}
-
-/// The bytes of `new` that differ from `old`, in runs.
-fn runs(new: &Page, old: &Page, gap: usize) -> Vec<(u16, Bytes)> {
-    let mut runs: Vec<(usize, usize)> = Vec::new();
-    // Most of a page that changed is as it was.
-    const BLOCK: usize = 64;
-    const WORD: usize = 8;
-    for block in (0..PAGE as usize).step_by(BLOCK) {
-        if new[block..block + BLOCK] == old[block..block + BLOCK] {
-            continue;
-        }
-        for word in (block..block + BLOCK).step_by(WORD) {
-            if new[word..word + WORD] == old[word..word + WORD] {
-                continue;
-            }
-            for at in (word..word + WORD).filter(|at| new[*at] != old[*at]) {
-                match runs.last_mut() {
-                    Some((_, end)) if at - *end <= gap => *end = at + 1,
-                    _ => runs.push((at, at + 1)),
-                }
-            }
-        }
-    }
-    runs.into_iter().map(|(start, end)| (start as u16, Bytes(new[start..end].to_vec()))).collect()
-}
-
 impl WireEvent {
-    /// An event, its machine as it differs from `older`, with the routines that no trace has mentioned
-    /// before; and its machine itself.
-    pub(super) fn new(
-        event: EventRecord,
-        older: Option<&Memory>,
-        routines: &[String],
-    ) -> (WireEvent, Machine) {
-        let mut inputs = event.inputs;
-        let mut last = 0;
-        for input in &mut inputs {
-            let at = input.at;
-            input.at = at.wrapping_sub(last);
-            last = at;
-        }
-        let wire = WireEvent {
-            line: event.line,
-            text: event.text,
-            outcome: event.outcome,
-            view: event.view,
-            named: event.named,
-            threads: event.threads,
-            routines: routines.to_vec(),
-            trace: WireTrace::new(&event.trace),
-            untraced: event.untraced,
-            inputs,
-            steps: Bytes(event.steps.iter().flat_map(|step| step.to_le_bytes()).collect()),
-            machine: WireMachine::new(&event.machine, older),
-        };
-        (wire, event.machine)
-    }
-
     /// How many pages it changes.
     pub(super) fn changed(&self) -> usize {
         self.machine.changed()
@@ -362,4 +240,26 @@ impl WireEvent {
 /// How many routines are known once this trace has been told, of those that were known before.
 pub(super) fn mentioned(known: usize, event: &EventRecord) -> usize {
     event.trace.iter().map(|step| usize::from(step.routine) + 1).max().unwrap_or(0).max(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_has_no_more_arguments_than_a_routine_can_have() {
+        let step = |arity: usize| WireTrace {
+            at: vec![1],
+            depth: vec![0],
+            thread: vec![0],
+            routine: vec![0],
+            stage: vec![0],
+            arity: Bytes(vec![arity as u8]),
+            args: vec![9; arity],
+            went: Bytes(vec![3]),
+            value: Vec::new(),
+        };
+        assert_eq!(step(Args::MAX).read().unwrap()[0].args[..], [9; Args::MAX]);
+        assert_eq!(step(Args::MAX + 1).read(), Err("a step with 13 arguments".to_owned()));
+    }
 }

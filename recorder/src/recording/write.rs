@@ -2,7 +2,8 @@
 
 use super::chunk::{END, EVENT, FULL, HEAD, Scratch};
 use super::file::{FULL_EVERY, MAGIC, VERSION};
-use super::wire::{WireEnd, WireEvent, WireFull, WireHeader, WireMachine, mentioned};
+use super::outgoing::{Difference, Event, Full, Gap};
+use super::wire::{WireEnd, WireHeader, mentioned};
 use super::{EventRecord, Header};
 use crate::pack::Packer;
 use machine::Memory;
@@ -11,8 +12,9 @@ use std::io::{self, Write};
 /// The chunk of booting, in a stream of its own.
 pub(crate) fn boot_chunk(boot: &EventRecord, routines: &[String]) -> Vec<u8> {
     let known = mentioned(0, boot).min(routines.len());
-    let (wire, _) = WireEvent::new(boot.clone(), None, &routines[..known]);
-    Scratch::default().chunk(EVENT, &wire, &mut Packer::hardest()).to_vec()
+    let empty = Memory::new(boot.machine.memory.pages());
+    let event = Event::new(boot, &empty, Gap::Long, &routines[..known]);
+    Scratch::default().chunk(EVENT, &event, &mut Packer::hardest()).to_vec()
 }
 
 /// A recording that is being written. What it has been given stands in its output, so that a program
@@ -73,17 +75,17 @@ impl<W: Write> Writer<W> {
     pub fn event(&mut self, event: EventRecord, routines: &[String]) -> io::Result<()> {
         let now = mentioned(self.known, &event).min(routines.len());
         let added = routines.get(self.known..now).unwrap_or_default();
-        let (wire, machine) = WireEvent::new(event, Some(&self.older), added);
+        let wire = Event::new(&event, &self.older, Gap::Short, added);
         self.out.write_all(self.scratch.chunk(EVENT, &wire, &mut self.packer))?;
         self.known = now;
         self.events += 1;
         if self.events.is_multiple_of(FULL_EVERY) {
-            let copy = WireMachine::new(&machine, Some(&self.boot));
-            let full = WireFull { routines: routines[..now].to_vec(), machine: copy };
+            let machine = Difference::new(&event.machine, &self.boot, Gap::Short);
+            let full = Full { routines: &routines[..now], machine };
             self.packer.restart();
             self.out.write_all(self.scratch.chunk(FULL, &full, &mut self.packer))?;
         }
-        self.older = machine.memory;
+        self.older = event.machine.memory;
         self.out.flush()
     }
 

@@ -123,6 +123,8 @@ pub enum Kind {
     Word(&'static Choices),
     /// Pool tags of up to four characters, separated by commas; `any` for every tag.
     Tags,
+    /// The name of a routine, or of another symbol of the code, that some kernel has.
+    Routine,
 }
 
 impl Kind {
@@ -147,6 +149,7 @@ impl Kind {
             Kind::Choice(choices) => format!("{}, or a number", choices.list()),
             Kind::Word(choices) => choices.list(),
             Kind::Tags => "pool tags, separated by commas, or any".to_owned(),
+            Kind::Routine => "a name that a kernel has for its code, such as KiDeliverApc".to_owned(),
         }
     }
 }
@@ -195,6 +198,7 @@ pub enum Deed {
     Run,
     Repeat,
     Hurry,
+    Stop,
     FirstInstruction,
     Registers,
     Teb,
@@ -204,7 +208,7 @@ pub enum Deed {
 impl Deed {
     /// Whether a line that does it says how the next event happens, and nothing happens at itself.
     pub fn modifies(self) -> bool {
-        matches!(self, Deed::Interrupt | Deed::Repeat | Deed::Hurry)
+        matches!(self, Deed::Interrupt | Deed::Repeat | Deed::Hurry | Deed::Stop)
     }
 }
 

@@ -124,6 +124,16 @@ pub(super) static VERBS: &[Verb] = &[
         &[],
         Deed::Hurry,
     ),
+    deed(
+        "stop",
+        "The next event is over as soon as somebody is about to execute a routine of the kernel's, and who \
+         acts in the event behind it gets the processor before that one goes on, where an interrupt can \
+         switch threads there: with interrupts disabled, or from DISPATCH_LEVEL on, the thread goes on \
+         first. Where nobody gets there, and on a kernel that has no such routine, the event comes to its \
+         end.",
+        &[arg("at", Kind::Routine, Required, "the routine")],
+        Deed::Stop,
+    ),
     driver(
         "driver apc-counts",
         "A driver tells how many of its normal kernel APCs have run, and how many of these were given the \

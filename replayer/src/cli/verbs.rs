@@ -70,6 +70,7 @@ fn word(kind: &Kind) -> &'static str {
         Kind::Address => "address",
         Kind::Flags(choices) | Kind::Choice(choices) | Kind::Word(choices) => choices.what,
         Kind::Tags => "tags",
+        Kind::Routine => "routine",
     }
 }
 

@@ -125,7 +125,7 @@ impl Builder {
                     at: step.at,
                     until: None,
                     routine: routine.to_owned(),
-                    args: step.args.clone(),
+                    args: step.args.to_vec(),
                     end: End::Open,
                     earlier: step.stage != 0,
                 });

@@ -37,14 +37,12 @@ fn tick(m: &mut Machine) -> R<()> {
     m.set(tcb.quantum(), quantum)?;
     if quantum <= 0 {
         m.set(PCR.quantum_end(), 1)?;
+        m.set(PCR.dpc_request(), 1)?;
     }
     // An interrupt that only hands the processor on is no tick of the clock: a timer that is due at once
     // waits for the next 10 ms like any other (8.5).
     if moved && ke::timer::any_due(m)? {
         m.set(G.timer_dpc(), 1)?;
-        m.set(PCR.dpc_request(), 1)?;
-    }
-    if quantum <= 0 {
         m.set(PCR.dpc_request(), 1)?;
     }
     Ok(())

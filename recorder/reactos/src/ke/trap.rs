@@ -42,11 +42,11 @@ pub(crate) fn service_check(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
     Ok(Flow::Return(0))
 }
 
-/// What an exception is called, and its two parameters if it has any. INTO never gets here as vector 4: the
-/// gate is for ring 0 (1.5), so it is a #GP.
+/// What an exception is called, and its two parameters if it has any. INTO is a #GP, since the gate of
+/// vector 4 is for ring 0 (1.5); CR0.AM is never set, so #AC does not come, nor #XM without
+/// CR4.OSXMMEXCPT.
 fn exception(m: &mut Machine, vector: u32, frame: TrapFrame) -> R<(Status, Option<[u32; 2]>)> {
     const BOUNDS: Status = Status(0xC000_008C);
-    const FLOAT_INVALID: Status = Status(0xC000_0090);
     Ok(match vector {
         0 => (Status::INTEGER_DIVIDE_BY_ZERO, None),
         1 => (Status::SINGLE_STEP, None),
@@ -58,10 +58,34 @@ fn exception(m: &mut Machine, vector: u32, frame: TrapFrame) -> R<(Status, Optio
             let write = m.get(frame.error_code())? >> 1 & 1;
             (Status::ACCESS_VIOLATION, Some([write, m.get(frame.debug_pointer())?]))
         }
-        16 | 19 => (FLOAT_INVALID, None),
-        17 => (Status::DATATYPE_MISALIGNMENT, None),
+        16 => (floating_point(m)?, None),
         _ => (Status::ACCESS_VIOLATION, None),
     })
+}
+
+/// #MF: the exception that the thread's FPU reports and does not mask. The sheet names no code for any;
+/// these are the documented ones, in the order in which the processor ranks what came together.
+fn floating_point(m: &mut Machine) -> R<Status> {
+    let thread = ke::current(m)?;
+    // An interrupt before here can have handed the FPU on.
+    let (control, status) = if m.get(PCR.npx_thread())? == Some(thread) {
+        (m.cpu.fpu.control, m.cpu.fpu.status)
+    } else {
+        let area = ke::fpu::area(m, thread)?;
+        (m.load(area)?, m.load(area.add(2))?)
+    };
+    let code = match status & !control & 0x3F {
+        unmasked if unmasked & 1 != 0 => match status & 0x40 {
+            0 => 0xC000_0090, // STATUS_FLOAT_INVALID_OPERATION
+            _ => 0xC000_0092, // STATUS_FLOAT_STACK_CHECK
+        },
+        unmasked if unmasked & 4 != 0 => 0xC000_008E, // STATUS_FLOAT_DIVIDE_BY_ZERO
+        unmasked if unmasked & 2 != 0 => 0xC000_008D, // STATUS_FLOAT_DENORMAL_OPERAND
+        unmasked if unmasked & 8 != 0 => 0xC000_0091, // STATUS_FLOAT_OVERFLOW
+        unmasked if unmasked & 16 != 0 => 0xC000_0093, // STATUS_FLOAT_UNDERFLOW
+        _ => 0xC000_008F,                             // STATUS_FLOAT_INEXACT_RESULT
+    };
+    Ok(Status(code))
 }
 
 /// #GP: a privileged instruction if the code there is one, else an access violation.

@@ -135,7 +135,7 @@ pub(crate) fn entries(m: &mut impl Read, process: EProcess) -> R<Vec<(u32, Handl
     Ok(found)
 }
 
-/// Whether a table holds no handle any more, without looking at each.
+/// The lowest slot of a table that holds a handle.
 fn first_entry(m: &mut Machine, process: EProcess) -> R<Option<HandleEntry>> {
     Ok(entries(m, process)?.first().map(|(_, slot)| *slot))
 }

@@ -119,20 +119,18 @@ pub(crate) fn nt_release_mutant(_: &ReactOs, f: &mut Frame) -> Result<Flow, Faul
     finish(f, place, 0)
 }
 
-/// NtReleaseSemaphore(Handle, Count, *Previous). The sheet names the exception of KeReleaseSemaphore;
-/// a service would raise it before the kernel could: here the limit is tested first, and the status
-/// returned.
+/// NtReleaseSemaphore(Handle, Count, *Previous). The sheet knows the exception of KeReleaseSemaphore alone,
+/// and a program that could stop the system with it nowhere (12, item 87 has it come from the kernel's own
+/// units): here the count and the limit are tested first, and the status returned.
 pub(crate) fn nt_release_semaphore(_: &ReactOs, f: &mut Frame) -> Result<Flow, Fault> {
     if f.stage == 0 {
         return with_object(f, Type::Semaphore, |f, body| {
             let (semaphore, count) = (KSemaphore(body), f.arg(1)? as i32);
             let old = f.m.get(semaphore.header().signal_state())?;
+            let limit = f.m.get(semaphore.limit())?;
             let refused = if count <= 0 {
                 Some(Status::INVALID_PARAMETER)
-            } else if old.checked_add(count).is_none_or(|new| new > i32::MAX - 1) || {
-                let limit = f.m.get(semaphore.limit())?;
-                old + count > limit
-            } {
+            } else if old.checked_add(count).is_none_or(|new| new > limit) {
                 Some(Status::SEMAPHORE_LIMIT_EXCEEDED)
             } else {
                 None

@@ -172,19 +172,15 @@ pub(crate) fn nt_create_process(_: &ReactOs, f: &mut Frame) -> Result<Flow, Faul
         }
     };
     f.m.store(place, handle)?;
+    f.set_local(PROCESS, process.0.0)?;
+    f.set_local(PARENT, parent.0.0)?;
     initialize(f.m, process, Some(parent))?;
     // Row 10.
     for (index, slot) in [(6, process.debug_port()), (7, process.exception_port())] {
         let port = f.arg(index)?;
         match dbgk::reference_port(f, port)? {
             Ok(port) => f.m.set(slot, port)?,
-            Err(status) => {
-                ob::dereference(f.m, process.0)?;
-                ob::dereference(f.m, parent.0)?;
-                ob::handle::close(f.m, own, handle)?;
-                f.m.store(place, 0u32)?;
-                return Ok(Flow::Return(status.0));
-            }
+            Err(status) => return undo(f, handle, status),
         }
     }
     // Row 11.
@@ -203,15 +199,9 @@ pub(crate) fn nt_create_process(_: &ReactOs, f: &mut Frame) -> Result<Flow, Faul
         match populate(f.m, process, section != 0)? {
             Ok(()) => {}
             Err(Failure::Left(failed)) => status = failed,
-            Err(Failure::Closed(failed)) => {
-                status = failed;
-                ob::handle::close(f.m, own, handle)?;
-                f.m.store(place, 0u32)?;
-            }
+            Err(Failure::Closed(failed)) => return undo(f, handle, failed),
         }
     }
-    f.set_local(PROCESS, process.0.0)?;
-    f.set_local(PARENT, parent.0.0)?;
     if !status.is_success() {
         return release(f, status);
     }
@@ -228,6 +218,17 @@ fn release(f: &mut Frame, status: Status) -> Result<Flow, Fault> {
     ob::dereference(f.m, process)?;
     ob::dereference(f.m, parent)?;
     Ok(Flow::Return(status.0))
+}
+
+/// The failures of rows 10 and 16: [`release`], and then the handle goes too.
+fn undo(f: &mut Frame, handle: u32, status: Status) -> Result<Flow, Fault> {
+    let flow = release(f, status)?;
+    let own = ke::process(f.m)?;
+    // With the object's last handle the object itself.
+    ob::handle::close(f.m, own, handle)?;
+    let place = Va(f.arg(0)?);
+    f.m.store(place, 0u32)?;
+    Ok(flow)
 }
 
 /// NtCreateSection(*Handle, Access, Attributes, MaximumSize, Protection, Kind, File): there is one

@@ -9,7 +9,8 @@ use machine::Machine;
 const LINKS: usize = 64;
 
 /// Trap frames on the EBP chain and where the thread says that they are, and the switch frame of a
-/// thread that does not run; of a thread that never ran also what its start stub will find. A trap frame is known by DebugEbp and DebugEip, which repeat Ebp and Eip.
+/// thread that does not run; of a thread that never ran also what its start stub will find. A trap frame
+/// is known by DebugEbp and DebugEip, which repeat Ebp and Eip.
 pub(crate) fn all(m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static str)> {
     let mut p = Peek { machine: m, cr3: thread.cr3 };
     let (low, high) = thread.stack;
@@ -27,9 +28,11 @@ pub(crate) fn all(m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static str)>
             found.push((at, "KTRAP_FRAME"));
         }
     };
-    let waits = !thread.current && thread.resume.is_some();
-    let never_ran =
-        waits && !high.is_null() && p.get(tcb.kernel_stack()).is_ok_and(|at| at == high.sub(INIT_SIZE));
+    let switched_out = !thread.current && thread.resume.is_some();
+    // No call that ends in a switch leaves so little on the stack.
+    let never_ran = switched_out
+        && !high.is_null()
+        && p.get(tcb.kernel_stack()).is_ok_and(|at| at == high.sub(INIT_SIZE));
     let fpu = (!high.is_null()).then(|| high.sub(FX_AREA));
     if !high.is_null() {
         trap(&mut p, high.sub(USER_FRAME));
@@ -51,7 +54,7 @@ pub(crate) fn all(m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static str)>
             _ => break,
         }
     }
-    if waits
+    if switched_out
         && let Ok(at) = p.get(tcb.kernel_stack())
         && inside(at)
     {

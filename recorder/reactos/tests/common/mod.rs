@@ -89,7 +89,7 @@ impl Driver {
                     Ok(served) => {
                         self.trace.push((served.info.name, served.stage));
                         if served.stage == 0 {
-                            self.entered.push((served.info.name, served.args));
+                            self.entered.push((served.info.name, served.args.to_vec()));
                         }
                     }
                     Err(fault) => self.m.page_fault(fault).expect("the fault is delivered"),

@@ -1,0 +1,271 @@
+//! What is written of an event, borrowed from where it lies: writing copies nothing before it is encoded.
+//!
+//! Field by field what [`super::wire`] reads back.
+
+use super::wire::{EMPTY_GAP, GAP};
+use crate::recording::{EventRecord, Input, Reaching, TraceStep, Went};
+use contract::{Named, ObjectId, Outcome, View};
+use machine::{Cpu, Machine, Memory, Page};
+use serde::ser::{Serialize, SerializeSeq, Serializer};
+
+/// As [`super::wire::WireFull`].
+#[derive(serde::Serialize)]
+pub(super) struct Full<'e> {
+    pub(super) routines: &'e [String],
+    pub(super) machine: Difference<'e>,
+}
+
+/// As [`super::wire::WireEvent`].
+#[derive(serde::Serialize)]
+pub(super) struct Event<'e> {
+    line: u32,
+    text: &'e str,
+    outcome: &'e Outcome,
+    view: &'e View,
+    named: &'e [Named],
+    threads: &'e [ObjectId],
+    routines: &'e [String],
+    trace: Trace<'e>,
+    untraced: u64,
+    inputs: Inputs<'e>,
+    steps: Steps<'e>,
+    machine: Difference<'e>,
+}
+
+impl<'e> Event<'e> {
+    /// An event, its machine as it differs from `older`, with the routines that no trace has mentioned
+    /// before.
+    pub(super) fn new(
+        event: &'e EventRecord,
+        older: &'e Memory,
+        gap: Gap,
+        routines: &'e [String],
+    ) -> Event<'e> {
+        Event {
+            line: event.line,
+            text: &event.text,
+            outcome: &event.outcome,
+            view: &event.view,
+            named: &event.named,
+            threads: &event.threads,
+            routines,
+            trace: Trace::new(&event.trace),
+            untraced: event.untraced,
+            inputs: Inputs(&event.inputs),
+            steps: Steps(&event.steps),
+            machine: Difference::new(&event.machine, older, gap),
+        }
+    }
+}
+
+/// As [`super::wire::WireTrace`].
+#[derive(serde::Serialize)]
+struct Trace<'e> {
+    at: Distances<'e>,
+    depth: Column<'e, u16>,
+    thread: Column<'e, u16>,
+    routine: Column<'e, u16>,
+    stage: Column<'e, u8>,
+    arity: Bytewise<'e>,
+    args: Arguments<'e>,
+    went: Bytewise<'e>,
+    value: Values<'e>,
+}
+
+impl<'e> Trace<'e> {
+    fn new(steps: &'e [TraceStep]) -> Trace<'e> {
+        Trace {
+            at: Distances(steps),
+            depth: Column(steps, |step| step.depth),
+            thread: Column(steps, |step| step.thread),
+            routine: Column(steps, |step| step.routine),
+            stage: Column(steps, |step| step.stage),
+            arity: Bytewise(steps, |step| step.args.len() as u8),
+            args: Arguments(steps),
+            went: Bytewise(steps, |step| went(step).0),
+            value: Values(steps),
+        }
+    }
+}
+
+/// The number of the way in which a step went on, and the value that belongs to it.
+fn went(step: &TraceStep) -> (u8, Option<u32>) {
+    match step.went {
+        Went::Returned(value) => (0, Some(value)),
+        Went::Called(at) => (1, Some(at.0)),
+        Went::Jumped(at) => (2, Some(at.0)),
+        Went::Direct => (3, None),
+        Went::Faulted(at) => (4, Some(at.0)),
+    }
+}
+
+/// One field of every step.
+struct Column<'e, T>(&'e [TraceStep], fn(&TraceStep) -> T);
+
+impl<T: Serialize> Serialize for Column<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(self.1))
+    }
+}
+
+/// One field of every step, as bytes.
+struct Bytewise<'e>(&'e [TraceStep], fn(&TraceStep) -> u8);
+
+impl Serialize for Bytewise<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0.iter().map(self.1).collect::<Vec<u8>>())
+    }
+}
+
+/// Every step's instant, as the distance from the one before.
+struct Distances<'e>(&'e [TraceStep]);
+
+impl Serialize for Distances<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut last = 0;
+        serializer.collect_seq(
+            self.0.iter().map(|step| step.at.wrapping_sub(std::mem::replace(&mut last, step.at))),
+        )
+    }
+}
+
+/// The arguments of all steps.
+struct Arguments<'e>(&'e [TraceStep]);
+
+impl Serialize for Arguments<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut seq = serializer.serialize_seq(Some(self.0.iter().map(|step| step.args.len()).sum()))?;
+        for arg in self.0.iter().flat_map(|step| step.args.iter()) {
+            seq.serialize_element(arg)?;
+        }
+        seq.end()
+    }
+}
+
+/// The values of those steps that have one.
+struct Values<'e>(&'e [TraceStep]);
+
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let values = || self.0.iter().filter_map(|step| went(step).1);
+        let mut seq = serializer.serialize_seq(Some(values().count()))?;
+        for value in values() {
+            seq.serialize_element(&value)?;
+        }
+        seq.end()
+    }
+}
+
+/// Inputs, with their instants as the distance from the one before.
+struct Inputs<'e>(&'e [Input]);
+
+impl Serialize for Inputs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        /// As [`Input`].
+        #[derive(serde::Serialize)]
+        struct Reached<'e> {
+            at: u64,
+            what: &'e Reaching,
+        }
+        let mut last = 0;
+        serializer.collect_seq(self.0.iter().map(|Input { at, what }| {
+            let distance = at.wrapping_sub(std::mem::replace(&mut last, *at));
+            Reached { at: distance, what }
+        }))
+    }
+}
+
+/// Digests, as bytes.
+struct Steps<'e>(&'e [u32]);
+
+impl Serialize for Steps<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0.iter().flat_map(|step| step.to_le_bytes()).collect::<Vec<u8>>())
+    }
+}
+
+/// How many equal bytes between two changed ones are cheaper written down than left out.
+#[derive(Clone, Copy)]
+pub(super) enum Gap {
+    /// Behind an earlier event.
+    Short,
+    /// Where the other memory is empty.
+    Long,
+}
+
+/// As [`super::wire::WireMachine`].
+#[derive(serde::Serialize)]
+pub(super) struct Difference<'e> {
+    cpu: &'e Cpu,
+    retired: u64,
+    clock: u64,
+    kernel_gate: (u32, u32),
+    user_gate: (u32, u32),
+    pages: u32,
+    changed: Vec<Changed<'e>>,
+}
+
+/// As [`super::wire::WirePage`].
+#[derive(serde::Serialize)]
+struct Changed<'e> {
+    frame: u32,
+    runs: Vec<(u16, Run<'e>)>,
+}
+
+/// Bytes that lie in a page.
+struct Run<'e>(&'e [u8]);
+
+impl Serialize for Run<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+impl<'e> Difference<'e> {
+    /// What changed from `older` on.
+    pub(super) fn new(machine: &'e Machine, older: &'e Memory, gap: Gap) -> Difference<'e> {
+        let gap = match gap {
+            Gap::Short => GAP,
+            Gap::Long => EMPTY_GAP,
+        };
+        let gate = |range: &std::ops::Range<u32>| (range.start, range.end);
+        let pages =
+            machine.memory.apart(older).map(|(frame, new, old)| Changed { frame, runs: runs(new, old, gap) });
+        Difference {
+            cpu: &machine.cpu,
+            retired: machine.retired,
+            clock: machine.clock,
+            kernel_gate: gate(&machine.gates.kernel),
+            user_gate: gate(&machine.gates.user),
+            pages: machine.memory.pages(),
+            changed: pages.filter(|page| !page.runs.is_empty()).collect(),
+        }
+    }
+}
+
+/// The bytes of `new` that differ from `old`, in runs.
+fn runs<'e>(new: &'e Page, old: &Page, gap: usize) -> Vec<(u16, Run<'e>)> {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    // Most of a page that changed is as it was. Arrays are compared without a call.
+    const BLOCK: usize = 64;
+    let blocks = new.as_chunks::<BLOCK>().0.iter().zip(old.as_chunks::<BLOCK>().0).enumerate();
+    for (block, (new, old)) in blocks.filter(|(_, (new, old))| !equal(new, old)) {
+        for at in (0..BLOCK).filter(|at| new[*at] != old[*at]).map(|at| block * BLOCK + at) {
+            match runs.last_mut() {
+                Some((_, end)) if at - *end <= gap => *end = at + 1,
+                _ => runs.push((at, at + 1)),
+            }
+        }
+    }
+    runs.into_iter().map(|(start, end)| (start as u16, Run(&new[start..end]))).collect()
+}
+
+/// Whether two blocks are the same, a quadword at a time.
+fn equal<const BYTES: usize>(a: &[u8; BYTES], b: &[u8; BYTES]) -> bool {
+    a.as_chunks::<8>()
+        .0
+        .iter()
+        .zip(b.as_chunks::<8>().0)
+        .fold(0, |differing, (a, b)| differing | (u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b)))
+        == 0
+}
