@@ -13,6 +13,7 @@
 pub mod case;
 mod codec;
 mod drive;
+mod guard;
 pub mod kernels;
 mod left;
 mod pack;

@@ -2,7 +2,7 @@
 
 use contract::{Kernel, Outcome, View};
 use golden::{ComparedEvent, Comparison, Side};
-use recorder::{Case, CaseError, EventRecord, RecordError, Recording};
+use recorder::{Case, CaseError, EventRecord, RecordError, Recording, Replay};
 
 /// A case recorded on two kernels.
 #[derive(Clone, Debug)]
@@ -35,6 +35,12 @@ pub enum PairError {
     /// The case's text, kept in the recording, is no longer a case.
     #[error(transparent)]
     Case(#[from] CaseError),
+    /// The first one's kernel cannot look at the machines in it.
+    #[error(transparent)]
+    Left(RecordError),
+    /// The second one's kernel cannot look at the machines in it.
+    #[error(transparent)]
+    Right(RecordError),
 }
 
 /// Records a case on two kernels and compares them.
@@ -47,7 +53,8 @@ pub fn compare(
     right: &'static dyn Kernel,
 ) -> Result<Compared, RecordError> {
     let (left, right) = (recorder::record(case, left)?, recorder::record(case, right)?);
-    let comparison = comparison(case, &left, &right);
+    let left_behind = (left_behind(&left)?, left_behind(&right)?);
+    let comparison = comparison(case, &left, &right, left_behind);
     Ok(Compared { comparison, left, right })
 }
 
@@ -83,7 +90,7 @@ pub fn outcomes(
 /// Compares two recordings of one case, as far as both reach.
 ///
 /// # Errors
-/// [`PairError`]: they are not of one case.
+/// [`PairError`]: they are not of one case, or hold a machine that is none of their kernel's.
 pub fn pair(left: &Recording, right: &Recording) -> Result<Comparison, PairError> {
     let (ours, theirs) = (&left.header, &right.header);
     if ours.case != theirs.case {
@@ -92,10 +99,18 @@ pub fn pair(left: &Recording, right: &Recording) -> Result<Comparison, PairError
     if ours.digest != theirs.digest {
         return Err(PairError::Texts { case: ours.case.clone() });
     }
-    Ok(comparison(&left.case()?, left, right))
+    let case = left.case()?;
+    let left_behind =
+        (left_behind(left).map_err(PairError::Left)?, left_behind(right).map_err(PairError::Right)?);
+    Ok(comparison(&case, left, right, left_behind))
 }
 
-fn comparison(case: &Case, left: &Recording, right: &Recording) -> Comparison {
+fn comparison(
+    case: &Case,
+    left: &Recording,
+    right: &Recording,
+    left_behind: (Vec<(String, u32)>, Vec<(String, u32)>),
+) -> Comparison {
     let side = |event: &EventRecord| Side { outcome: event.outcome.clone(), view: event.view.clone() };
     let both = left.events.iter().zip(&right.events);
     let compared = both.map(|(ours, theirs)| ComparedEvent {
@@ -110,13 +125,17 @@ fn comparison(case: &Case, left: &Recording, right: &Recording) -> Comparison {
         title: case.title.clone(),
         reason: case.differs.clone(),
         events: compared.collect(),
-        left_behind: (left_behind(left), left_behind(right)),
+        left_behind,
     }
 }
 
 /// What a recorded run left behind. Of a kernel that there is none of any more, nothing is known.
-pub fn left_behind(recording: &Recording) -> Vec<(String, u32)> {
+///
+/// # Errors
+/// [`RecordError::GaveUp`]: the machine at the end, or the booted one, is none that the kernel can look at.
+pub fn left_behind(recording: &Recording) -> Result<Vec<(String, u32)>, RecordError> {
     let kernel = recorder::kernels::by_name(&recording.header.kernel);
-    let Some((kernel, end)) = kernel.zip(recording.events.last()) else { return Vec::new() };
-    recorder::left_behind(kernel, &recording.boot.machine, &end.machine, &end.named)
+    let Some((kernel, end)) = kernel.zip(recording.events.last()) else { return Ok(Vec::new()) };
+    let look = || recorder::left_behind(kernel, &recording.boot.machine, &end.machine, &end.named);
+    Replay::start(recording, kernel).look(Some(recording.events.len() - 1), look)
 }

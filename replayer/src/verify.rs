@@ -24,6 +24,8 @@ pub struct Deviation {
     pub shown: bool,
     /// The fields of named structures that differ after the event, the recorded value first.
     pub fields: Vec<FieldChange>,
+    /// Why the kernel can name no such fields, if the recorded machine is none that it can look at.
+    pub opaque: Option<String>,
     /// How many later events differ as well: by themselves, where each was judged from the recorded
     /// machine before it.
     pub later: usize,
@@ -34,7 +36,7 @@ pub struct Deviation {
 /// the same.
 ///
 /// # Errors
-/// [`RecordError`]: the kernel does not boot.
+/// [`RecordError`]: the kernel does not boot, or what is recorded is nothing that it can go on from.
 pub fn verify(recording: &Recording, kernel: &'static dyn Kernel) -> Result<Option<Deviation>, RecordError> {
     judge(recording, kernel, Replay::start(recording, kernel), usize::MAX)
 }
@@ -49,6 +51,8 @@ pub struct Verified {
     pub from_checkpoints: Option<Deviation>,
     /// How many checkpoints there are.
     pub checkpoints: usize,
+    /// Why not all checkpoints were gone on from, if one is none that the kernel can go on from.
+    pub gave_up: Option<String>,
     /// Whether the recording, written and read again, is the same, and its bytes are.
     pub round_trip: bool,
 }
@@ -56,7 +60,13 @@ pub struct Verified {
 impl Verified {
     /// Whether all was the same, whichever way.
     pub fn same(&self) -> bool {
-        self.from_start.is_none() && self.from_checkpoints.is_none() && self.round_trip
+        self.from_start.is_none() && self.from_checkpoints.is_none() && self.sound() && self.round_trip
+    }
+
+    /// Whether every machine that the kernel was led to look at or to go on from was one that it can be.
+    pub fn sound(&self) -> bool {
+        let mut found = self.from_start.iter().chain(&self.from_checkpoints);
+        self.gave_up.is_none() && found.all(|deviation| deviation.opaque.is_none())
     }
 }
 
@@ -64,26 +74,32 @@ impl Verified {
 /// through bytes. `checkpoints` are the events after which the file has a full copy, with that copy.
 ///
 /// # Errors
-/// [`RecordError`]: the kernel does not boot.
+/// [`RecordError`]: the kernel does not boot, or what is recorded to have reached it leads it where it cannot
+/// go on, from the start already.
 pub fn verify_all(
     recording: &Recording,
     kernel: &'static dyn Kernel,
     checkpoints: &[(usize, Machine)],
 ) -> Result<Verified, RecordError> {
     let from_start = judge(recording, kernel, Replay::through(recording, kernel, None), usize::MAX)?;
-    let mut from_checkpoints = None;
+    let (mut from_checkpoints, mut gave_up) = (None, None);
     for (index, (event, machine)) in checkpoints.iter().enumerate() {
         let replay = Replay::through(recording, kernel, Some((*event, machine.clone())));
         let next = checkpoints.get(index + 1).map_or(recording.events.len(), |(event, _)| *event);
-        if from_checkpoints.is_none() {
-            from_checkpoints = judge(recording, kernel, replay, next - event)?;
+        match judge(recording, kernel, replay, next - event) {
+            Ok(found) => from_checkpoints = found,
+            Err(error @ RecordError::GaveUp { .. }) => gave_up = Some(error.to_string()),
+            Err(error) => return Err(error),
+        }
+        if from_checkpoints.is_some() || gave_up.is_some() {
+            break;
         }
     }
     let bytes = recording.to_bytes();
     let again = Recording::from_bytes(&bytes);
     let round_trip =
         again.is_ok_and(|again| again.recording == *recording && again.recording.to_bytes() == bytes);
-    Ok(Verified { from_start, from_checkpoints, checkpoints: checkpoints.len(), round_trip })
+    Ok(Verified { from_start, from_checkpoints, checkpoints: checkpoints.len(), gave_up, round_trip })
 }
 
 /// Compares what a replay leads to with what was recorded, for so many events.
@@ -97,12 +113,18 @@ fn judge(
     for _ in 0..events {
         let Some(replayed) = replay.next_event()? else { break };
         let event = replayed.event.map_or(&recording.boot, |index| &recording.events[index]);
-        if replayed.same && kernel.view(&replayed.machine, &event.named) == of_kernel(&event.view) {
+        let view = || kernel.view(&replayed.machine, &event.named) == of_kernel(&event.view);
+        if replayed.same && replay.look(replayed.event, view)? {
             continue;
         }
         match &mut first {
             Some(Deviation { later, .. }) => *later += 1,
             None => {
+                let fields = || fields::differing(kernel, &event.named, &event.machine, &replayed.machine);
+                let (fields, opaque) = match replay.look(replayed.event, fields) {
+                    Ok(fields) => (fields, None),
+                    Err(error) => (Vec::new(), Some(error.to_string())),
+                };
                 first = Some(Deviation {
                     event: replayed.event,
                     line: event.line,
@@ -110,7 +132,8 @@ fn judge(
                     step: if replayed.same { None } else { replay.first_step(replayed.event)? },
                     strayed: replayed.strayed,
                     shown: replayed.same,
-                    fields: fields::differing(kernel, &event.named, &event.machine, &replayed.machine),
+                    fields,
+                    opaque,
                     later: 0,
                 });
             }
@@ -171,6 +194,7 @@ mod tests {
             strayed: None,
             shown: false,
             fields: Vec::new(),
+            opaque: None,
             later: 2,
         };
         assert_eq!(

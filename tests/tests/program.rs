@@ -1,5 +1,7 @@
 //! The program as its users meet it: what it says to bad input, and what it ends with.
 
+use machine::{Machine, PAGE, Pa};
+use recorder::Recording;
 use serde_json::Value;
 use std::path::Path;
 use tempfile::TempDir;
@@ -258,6 +260,32 @@ fn what_is_no_recording_or_of_another_version_is_refused() {
     let told = format!("version {}", version + 1);
     refused(&replay(folder.path(), &newer), &["y.rec: ", &told]);
     refused(&tandem(folder.path(), &["replay", "none.rec"]), &["none.rec"]);
+}
+
+/// Takes the kernel's half of the current address space away.
+fn unmap_the_kernel(machine: &mut Machine) {
+    machine.memory.write(Pa(machine.cpu.cr3 + PAGE / 2), &[0; PAGE as usize / 2]);
+}
+
+#[test]
+fn a_recording_of_machines_that_a_kernel_cannot_look_at_is_refused_with_the_event_and_the_instant() {
+    let (folder, bytes) = recorded();
+    let recording = Recording::from_bytes(&bytes).unwrap().recording;
+    for spoiled in 0..=recording.events.len() {
+        let mut crafted = recording.clone();
+        let from = spoiled.checked_sub(1);
+        match from {
+            None => unmap_the_kernel(&mut crafted.boot.machine),
+            Some(index) => unmap_the_kernel(&mut crafted.events[index].machine),
+        }
+        let event = recording.event(spoiled).unwrap();
+        let place = format!("y.rec: event {spoiled}, line {}, instruction {}: nt ", event.line, event.end());
+        let ran = replay(folder.path(), &crafted.to_bytes());
+        assert_eq!(ran.status, 2, "event {spoiled}: {ran:?}");
+        has(&ran.err, &["error: ", &place, "record the case again"]);
+        // What is not the recorded machine is told all the same.
+        has(&ran.out, &["y.rec: x on nt: from the start: "]);
+    }
 }
 
 #[test]

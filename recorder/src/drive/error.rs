@@ -20,6 +20,23 @@ pub enum RecordError {
         /// What stopped it, and where.
         what: String,
     },
+    /// What is recorded is nothing that the kernel can go on from, or look at.
+    #[error(
+        "event {event}, line {line}, instruction {at}: {kernel} cannot make sense of what is recorded there: \
+         {why}; the file was damaged or made by another version: record the case again"
+    )]
+    GaveUp {
+        /// The kernel.
+        kernel: String,
+        /// The event, counted from 1; 0 is booting.
+        event: usize,
+        /// Its line in the case's file; 0 for booting.
+        line: u32,
+        /// Instructions retired since the machine was made, where the kernel gave up.
+        at: u64,
+        /// What it expected, and where in its source.
+        why: String,
+    },
 }
 
 /// Why a recording could not be written.

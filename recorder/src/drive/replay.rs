@@ -3,6 +3,7 @@
 use super::error::RecordError;
 use super::look::symbol;
 use super::motor::{Detail, Motor, Notes, Pause, apply};
+use crate::guard::caught;
 use crate::{EventRecord, Recording, TraceStep};
 use contract::{Kernel, ObjectId};
 use machine::Machine;
@@ -65,7 +66,7 @@ impl<'r> Replay<'r> {
     /// machine before it, so each is judged by itself, unless the replay goes [`Replay::through`].
     ///
     /// # Errors
-    /// [`RecordError::Boot`].
+    /// [`RecordError::Boot`]; [`RecordError::GaveUp`]: the kernel can go no further, nor can this replay.
     pub fn next_event(&mut self) -> Result<Option<Replayed>, RecordError> {
         let event = self.next.checked_sub(1);
         let Some(recorded) = self.recorded(event) else { return Ok(None) };
@@ -75,7 +76,8 @@ impl<'r> Replay<'r> {
             None => self.before(event)?,
         };
         let mut motor = Motor::new(self.kernel, before, Detail::Nothing);
-        let strayed = feed(&mut motor, recorded, |_| true).err();
+        let fed = caught(|| feed(&mut motor, recorded, |_| true));
+        let strayed = fed.map_err(|why| self.gave_up(event, motor.m.retired, why))?.err();
         let same = strayed.is_none() && motor.m == recorded.machine;
         if self.through {
             self.machine = Some(motor.m.clone());
@@ -88,13 +90,20 @@ impl<'r> Replay<'r> {
     /// else.
     ///
     /// # Errors
-    /// [`RecordError::Boot`].
+    /// [`RecordError::Boot`]; [`RecordError::GaveUp`], with the instant at which the event begins.
     pub fn first_step(&self, event: Option<usize>) -> Result<Option<Step>, RecordError> {
         let Some(recorded) = self.recorded(event) else { return Ok(None) };
-        if recorded.steps.is_empty() {
-            return self.first_routine(event, recorded);
-        }
-        let mut motor = Motor::new(self.kernel, self.before(event)?, Detail::Yes);
+        let before = self.before(event)?;
+        let began = before.retired;
+        let found = caught(|| match recorded.steps.is_empty() {
+            true => self.first_routine(before, recorded),
+            false => self.first_instruction(before, recorded),
+        });
+        found.map_err(|why| self.gave_up(event, began, why))
+    }
+
+    fn first_instruction(&self, before: Machine, recorded: &EventRecord) -> Option<Step> {
+        let mut motor = Motor::new(self.kernel, before, Detail::Yes);
         let mut last = place(&motor, recorded);
         let mut found = None;
         let mut compared = 0;
@@ -112,15 +121,11 @@ impl<'r> Replay<'r> {
         if found.is_none() && (strayed.is_err() || compared < recorded.steps.len()) {
             found = Some(last);
         }
-        Ok(found)
+        found
     }
 
-    fn first_routine(
-        &self,
-        event: Option<usize>,
-        recorded: &EventRecord,
-    ) -> Result<Option<Step>, RecordError> {
-        let mut motor = Motor::new(self.kernel, self.before(event)?, Detail::No);
+    fn first_routine(&self, before: Machine, recorded: &EventRecord) -> Option<Step> {
+        let mut motor = Motor::new(self.kernel, before, Detail::No);
         motor.routines = self.recording.header.routines.clone();
         for (index, name) in motor.routines.iter().enumerate() {
             let gates = self.kernel.image().gates.iter().flat_map(|gate| &gate.routines);
@@ -139,7 +144,7 @@ impl<'r> Replay<'r> {
             let recorded = recorded.trace.get(index).map(|step| (step, &recorded.threads));
             recorded.or(trace.get(index).map(|step| (step, &threads)))
         });
-        Ok(step.map(|(step, threads)| Step {
+        step.map(|(step, threads)| Step {
             at: step.at,
             place: match step.stage {
                 0 => motor.routines[usize::from(step.routine)].clone(),
@@ -149,7 +154,26 @@ impl<'r> Replay<'r> {
                 .get(usize::from(step.thread))
                 .and_then(|thread| recorded.named.iter().find(|named| named.id == *thread))
                 .map(|named| named.name.clone()),
-        }))
+        })
+    }
+
+    /// Lets the kernel look at what is recorded of an event (none: of booting), or at what it led to.
+    ///
+    /// # Errors
+    /// [`RecordError::GaveUp`], with the instant at which the event ends.
+    pub fn look<T>(&self, event: Option<usize>, look: impl FnOnce() -> T) -> Result<T, RecordError> {
+        let end = self.recorded(event).map_or(0, EventRecord::end);
+        caught(look).map_err(|why| self.gave_up(event, end, why))
+    }
+
+    fn gave_up(&self, event: Option<usize>, at: u64, why: String) -> RecordError {
+        RecordError::GaveUp {
+            kernel: self.kernel.name().to_owned(),
+            event: event.map_or(0, |index| index + 1),
+            line: self.recorded(event).map_or(0, |event| event.line),
+            at,
+            why,
+        }
     }
 
     fn recorded(&self, event: Option<usize>) -> Option<&'r EventRecord> {

@@ -1,13 +1,14 @@
 //! `tandem diff`: two recordings of one case.
 
 use super::{BAD, FINE, UNEXPECTED, messages::Messages, replay::load};
-use crate::{compare, explain};
+use crate::corpus::show;
+use crate::{PairError, compare, explain};
 use std::path::Path;
 
-pub(super) fn run(left: &Path, right: &Path, messages: &mut Messages) -> anyhow::Result<u8> {
-    let (left, left_whole) = load(left, messages)?;
-    let (right, right_whole) = load(right, messages)?;
-    let comparison = compare::pair(&left, &right)?;
+pub(super) fn run(ours: &Path, theirs: &Path, messages: &mut Messages) -> anyhow::Result<u8> {
+    let (left, left_whole) = load(ours, messages)?;
+    let (right, right_whole) = load(theirs, messages)?;
+    let comparison = compare::pair(&left, &right).map_err(|error| named(error, ours, theirs))?;
     messages.text(&comparison.text())?;
     let first = comparison.first_difference();
     if let Some(first) = &first {
@@ -18,7 +19,8 @@ pub(super) fn run(left: &Path, right: &Path, messages: &mut Messages) -> anyhow:
             later => format!("{later} later events differ in consequence"),
         };
         messages.line(&format!("\nfirst difference: {first}; {consequences}"))?;
-        messages.text(&explain::traces(&left, &right, first.event + 1))?;
+        let traces = explain::traces(&left, &right, first.event + 1);
+        messages.text(&traces.map_err(|error| named(error, ours, theirs))?)?;
     } else {
         messages.line("\nno difference")?;
     }
@@ -27,4 +29,13 @@ pub(super) fn run(left: &Path, right: &Path, messages: &mut Messages) -> anyhow:
         (true, None) => FINE,
         (true, Some(_)) => UNEXPECTED,
     })
+}
+
+/// With the file that is at fault, where one is.
+pub(super) fn named(error: PairError, ours: &Path, theirs: &Path) -> anyhow::Error {
+    match error {
+        PairError::Left(_) => anyhow::Error::new(error).context(show(ours)),
+        PairError::Right(_) => anyhow::Error::new(error).context(show(theirs)),
+        _ => error.into(),
+    }
 }

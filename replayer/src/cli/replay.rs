@@ -1,6 +1,6 @@
 //! `tandem replay`: whether a kernel still does what was recorded.
 
-use super::{BAD, FINE, UNEXPECTED, kernel, messages::Messages};
+use super::{BAD, FINE, UNEXPECTED, diff::named, kernel, messages::Messages};
 use crate::corpus::show;
 use crate::{compare, explain, verify_all};
 use anyhow::Context;
@@ -22,7 +22,7 @@ pub(super) fn run(file: &Path, other: Option<&str>, messages: &mut Messages) -> 
     for event in archive.checkpoints() {
         checkpoints.extend(archive.checkpoint(event)?.map(|machine| (event, machine)));
     }
-    let verified = verify_all(&recording, kernel, &checkpoints)?;
+    let verified = verify_all(&recording, kernel, &checkpoints).with_context(|| show(file))?;
     let subject = format!("{}: {} on {}", show(file), header.case, header.kernel);
     let ways = [("from the start", &verified.from_start), ("from a checkpoint", &verified.from_checkpoints)];
     for (way, deviation) in ways.iter().filter_map(|(way, found)| Some((way, found.as_ref()?))) {
@@ -30,6 +30,10 @@ pub(super) fn run(file: &Path, other: Option<&str>, messages: &mut Messages) -> 
         for field in deviation.fields.iter().take(FIELDS) {
             messages.line(&format!("    {field}"))?;
         }
+    }
+    let opaque = ways.iter().filter_map(|(_, found)| found.as_ref()?.opaque.as_ref());
+    for why in opaque.chain(&verified.gave_up) {
+        messages.note(&format!("error: {}: {why}\n", show(file)))?;
     }
     if !verified.round_trip {
         messages.line(&format!("{subject}: written and read again, it is another recording"))?;
@@ -55,7 +59,7 @@ pub(super) fn run(file: &Path, other: Option<&str>, messages: &mut Messages) -> 
             bytes / events.max(1) as u64
         ))?;
     }
-    Ok(match (whole, verified.same()) {
+    Ok(match (whole && verified.sound(), verified.same()) {
         (false, _) => BAD,
         (true, true) => FINE,
         (true, false) => UNEXPECTED,
@@ -68,7 +72,7 @@ fn on_another(file: &Path, recording: &Recording, name: &str, messages: &mut Mes
     // Of a torn recording, the events that are there.
     case.lines.truncate(recording.events.len());
     let theirs = recorder::record(&case, kernel(name)?).with_context(|| show(file))?;
-    let comparison = compare::pair(recording, &theirs)?;
+    let comparison = compare::pair(recording, &theirs).map_err(|error| named(error, file, file))?;
     messages.text(&comparison.text())?;
     match comparison.first_difference() {
         None => {
@@ -77,7 +81,8 @@ fn on_another(file: &Path, recording: &Recording, name: &str, messages: &mut Mes
         }
         Some(first) => {
             messages.line(&format!("\nfirst difference: {first}"))?;
-            messages.text(&explain::traces(recording, &theirs, first.event + 1))?;
+            let traces = explain::traces(recording, &theirs, first.event + 1);
+            messages.text(&traces.map_err(|error| named(error, file, file))?)?;
             Ok(UNEXPECTED)
         }
     }

@@ -1,7 +1,8 @@
 //! Two call traces side by side.
 
 use super::{Interrupts, Names, Row, calls, rows};
-use recorder::Recording;
+use crate::PairError;
+use recorder::{RecordError, Recording, Replay};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 use std::collections::BTreeMap;
 
@@ -12,17 +13,24 @@ const FOLD: usize = 4;
 
 /// The native routines that each kernel called in an event (counted from 1), side by side. Routines of
 /// the same name stand in one row; where both did the same for several rows, that is told in one.
-pub fn traces(left: &Recording, right: &Recording, event: usize) -> String {
-    let of = |recording: &Recording| -> Vec<Row> {
+///
+/// # Errors
+/// [`PairError::Left`], [`PairError::Right`]: a recording's machines are none that its kernel can look at.
+pub fn traces(left: &Recording, right: &Recording, event: usize) -> Result<String, PairError> {
+    let of = |recording: &Recording| -> Result<Vec<Row>, RecordError> {
         let Some((kernel, record)) =
             recorder::kernels::by_name(&recording.header.kernel).zip(recording.event(event))
         else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
-        let interrupts = Interrupts::of(recording, kernel, event..=event);
-        rows(&Names::new(kernel, &record.machine, &record.named), &calls(recording, event), &interrupts)
+        let look = || {
+            let interrupts = Interrupts::of(recording, kernel, event..=event);
+            rows(&Names::new(kernel, &record.machine, &record.named), &calls(recording, event), &interrupts)
+        };
+        Replay::start(recording, kernel).look(event.checked_sub(1), look)
     };
-    side_by_side((&left.header.kernel, &right.header.kernel), &of(left), &of(right))
+    let (ours, theirs) = (of(left).map_err(PairError::Left)?, of(right).map_err(PairError::Right)?);
+    Ok(side_by_side((&left.header.kernel, &right.header.kernel), &ours, &theirs))
 }
 
 /// Rows with depths that count from each thread's outermost call: what a thread has called before, and how
