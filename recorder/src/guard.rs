@@ -56,11 +56,10 @@ mod tests {
 
     #[test]
     fn what_is_given_up_is_told_with_its_place_in_the_source() {
-        let none: Option<u32> = None;
         assert_eq!(caught(|| 7), Ok(7));
-        let why = caught(|| caught(|| none.expect("a KPCR")).unwrap_err()).unwrap();
-        assert!(why.starts_with("a KPCR (") && why.contains("guard.rs:"), "{why}");
-        let why = caught(|| assert_eq!(none, Some(1), "of {}", 2)).unwrap_err();
+        let why = caught(|| caught(|| "none".parse::<u32>().expect("a KPCR")).unwrap_err()).unwrap();
+        assert!(why.starts_with("a KPCR: ") && why.contains("guard.rs:"), "{why}");
+        let why = caught(|| assert_eq!(why.len(), 0, "of {}", 2)).unwrap_err();
         assert!(why.contains("of 2"), "{why}");
     }
 }

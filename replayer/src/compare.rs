@@ -105,12 +105,10 @@ pub fn pair(left: &Recording, right: &Recording) -> Result<Comparison, PairError
     Ok(comparison(&case, left, right, left_behind))
 }
 
-fn comparison(
-    case: &Case,
-    left: &Recording,
-    right: &Recording,
-    left_behind: (Vec<(String, u32)>, Vec<(String, u32)>),
-) -> Comparison {
+/// What a run left behind, by kind, and how many.
+type Kinds = Vec<(String, u32)>;
+
+fn comparison(case: &Case, left: &Recording, right: &Recording, left_behind: (Kinds, Kinds)) -> Comparison {
     let side = |event: &EventRecord| Side { outcome: event.outcome.clone(), view: event.view.clone() };
     let both = left.events.iter().zip(&right.events);
     let compared = both.map(|(ours, theirs)| ComparedEvent {
