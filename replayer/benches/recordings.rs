@@ -8,7 +8,9 @@
 //! - a seek to an event, and into it, in a recording of 100,000 events;
 //! - explaining the first difference of each case that differs.
 //!
-//! All times are the processor's, where the system tells them (Linux), else the clock's.
+//! What recording costs and explaining takes is the processor's time, where the system tells it (Linux),
+//! else the clock's. Seeks are timed by the clock: the system tells the processor's time to some
+//! milliseconds, which is longer than they take. Measure them on an idle machine.
 //!
 //! `cargo bench -p replayer -- drive` only runs the corpus once without recording, `-- record` recording,
 //! `-- write` writing what is recorded to memory as well, `-- disk` to files, for whoever times or profiles the whole process.
@@ -167,9 +169,9 @@ fn seek(pairs: &[Pair]) {
     let path: PathBuf = folder.join("long.rec");
     let longest = pairs.iter().max_by_key(|(case, _)| case.lines.len()).expect("cases");
     long(longest, &path);
-    let start = now();
+    let start = Instant::now();
     let mut archive = Archive::open(&path).expect("it was written whole");
-    let opened = now() - start;
+    let opened = start.elapsed();
     let (mut to_event, mut into) = (Vec::new(), Vec::new());
     let events = longest.0.lines.len();
     let mut state = 12345usize;
@@ -178,14 +180,14 @@ fn seek(pairs: &[Pair]) {
         // Not the first of a round: what lies before it in the file is not what it began from.
         let event = 1 + (state >> 33) % LONG;
         let event = if event % events == 1 { event + 1 } else { event };
-        let start = now();
+        let start = Instant::now();
         let before = archive.machine_after(event - 1).expect("it is whole").expect("it is there");
-        to_event.push(now() - start);
+        to_event.push(start.elapsed());
         let record = archive.event(event).expect("it is whole").expect("it is there");
         let half = record.end().saturating_sub(before.retired) / 2;
         let mut player = Player::new(longest.1, event, before, record);
         player.forward(half).expect("it goes the same way");
-        into.push(now() - start);
+        into.push(start.elapsed());
     }
     to_event.sort_unstable();
     into.sort_unstable();
