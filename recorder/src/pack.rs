@@ -89,6 +89,11 @@ impl Drop for Packer {
     }
 }
 
+/// How many bytes a packed piece says that it has unpacked, before that is believed.
+pub(crate) fn unpacked_length(packed: &[u8]) -> u64 {
+    packed.first_chunk::<4>().map_or(0, |length| u32::from_le_bytes(*length).into())
+}
+
 /// Unpacks pieces, in the order in which they were packed.
 #[derive(Clone)]
 pub(crate) struct Unpacker(Box<InflateState>);

@@ -186,6 +186,31 @@ fn a_torn_recording_yields_its_whole_events_wherever_it_is_torn() {
 }
 
 #[test]
+fn an_event_that_would_take_for_ever_to_do_again_is_no_event() {
+    let spoiled = |spoil: fn(&mut EventRecord)| {
+        let mut recording = recording(3);
+        spoil(&mut recording.events[2]);
+        let bytes = recording.to_bytes();
+        let read = Recording::from_bytes(&bytes).map(drop).unwrap_err().to_string();
+        let path = std::env::temp_dir().join(format!("tandem-spoiled-{}.rec", std::process::id()));
+        std::fs::write(&path, bytes).unwrap();
+        let mut archive = Archive::open(&path).expect("its beginning is as it was");
+        let sought = archive.event(3).map(drop).unwrap_err().to_string();
+        std::fs::remove_file(path).unwrap();
+        (read, sought)
+    };
+    for (read, sought) in [
+        spoiled(|event| event.machine.retired = u64::MAX),
+        spoiled(|event| event.machine.retired = 1),
+        spoiled(|event| event.inputs[1].at = u64::MAX),
+        spoiled(|event| event.trace[0].at = u64::MAX),
+    ] {
+        assert!(read.contains("damaged") && read.contains("instruction"), "{read}");
+        assert_eq!(sought, read);
+    }
+}
+
+#[test]
 fn every_bit_that_flips_is_noticed() {
     let recording = recording(17);
     let bytes = recording.to_bytes();

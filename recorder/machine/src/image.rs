@@ -44,6 +44,9 @@ pub type AssembleError = iced_x86::IcedError;
 
 impl Stubs {
     /// Starts code for linear address `base`.
+    ///
+    /// # Panics
+    /// Never: 32 is a bitness that iced knows.
     pub fn new(base: Va) -> Stubs {
         let asm = CodeAssembler::new(32).expect("32 is a bitness that iced knows");
         Stubs { base, asm, labels: BTreeMap::new(), order: Vec::new() }

@@ -37,6 +37,11 @@ impl Memory {
         self.pages
     }
 
+    /// Bytes of the host's that a copy takes in which no page was written.
+    pub fn least_bytes(&self) -> u64 {
+        size_of_val(&self.groups[..]) as u64
+    }
+
     /// The page of frame `frame`, or none when it was never written (all zeroes) or does not exist.
     #[inline]
     pub fn page(&self, frame: u32) -> Option<&Page> {

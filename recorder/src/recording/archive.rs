@@ -218,22 +218,26 @@ impl Archive {
     /// # Errors
     /// [`ReadError`].
     pub fn checkpoint(&mut self, event: usize) -> Result<Option<Machine>, ReadError> {
-        Ok(self.place(event)?.map(|place| place.machine))
+        if !event.is_multiple_of(FULL_EVERY) || event / FULL_EVERY > self.copies.len() {
+            return Ok(None);
+        }
+        Ok(Some(self.place(event / FULL_EVERY)?.machine))
     }
 
-    fn place(&mut self, event: usize) -> Result<Option<Place>, ReadError> {
-        if event == 0 {
+    /// Where a full copy stands, counted from 1; 0 is booting.
+    fn place(&mut self, copy: usize) -> Result<Place, ReadError> {
+        let event = copy * FULL_EVERY;
+        if copy == 0 {
             let machine = self.boot.machine.clone();
-            return Ok(Some(Place { event, machine, routines: self.booted, unpacker: self.start.clone() }));
+            return Ok(Place { event, machine, routines: self.booted, unpacker: self.start.clone() });
         }
-        let at = event.is_multiple_of(FULL_EVERY).then(|| self.copies.get(event / FULL_EVERY - 1).copied());
-        let Some(at) = at.flatten() else { return Ok(None) };
+        let at = self.copies[copy - 1];
         let mut unpacker = Unpacker::new();
         let WireFull { routines, machine } = self.chunk(at, FULL, &mut unpacker)?;
         let machine = machine.apply(Some(&self.boot.machine.memory)).map_err(|what| damaged(at, what))?;
         let place = Place { event, machine, routines: routines.len(), unpacker };
         self.learn(routines);
-        Ok(Some(place))
+        Ok(place)
     }
 
     /// Takes names of routines: those that are known at any event are the first of those that are known
@@ -246,15 +250,15 @@ impl Archive {
 
     /// Goes to where an event has ended.
     fn reach(&mut self, event: usize) -> Result<Place, ReadError> {
-        let near = (event / FULL_EVERY).min(self.copies.len()) * FULL_EVERY;
+        let copy = (event / FULL_EVERY).min(self.copies.len());
         let mut place = match self.last.take() {
             // Behind a full copy a new stream begins.
-            Some(last) if (near + 1..=event).contains(&last.event) => last,
-            _ => self.place(near)?.expect("the copy was counted"),
+            Some(last) if (copy * FULL_EVERY + 1..=event).contains(&last.event) => last,
+            _ => self.place(copy)?,
         };
         while place.event < event {
             let wire = self.next(&mut place)?;
-            place.machine = wire.machine(&place.machine.memory).map_err(|what| self.at(place.event, what))?;
+            place.machine = wire.machine(&place.machine).map_err(|what| self.at(place.event, what))?;
         }
         Ok(place)
     }
@@ -310,12 +314,12 @@ impl Archive {
         let mut place = self.reach(index)?;
         if index.is_multiple_of(FULL_EVERY) && index > 0 && index / FULL_EVERY <= self.copies.len() {
             // It was reached from before; behind a full copy a new stream begins.
-            place = self.place(index)?.expect("the copy was counted");
+            place = self.place(index / FULL_EVERY)?;
         }
         let known = place.routines;
         let wire = self.next(&mut place)?;
         let mut routines = self.header.routines[..known].to_vec();
-        let record = wire.read(&mut routines, Some(&place.machine.memory));
+        let record = wire.read(&mut routines, Some(&place.machine));
         let record = record.map_err(|what| self.at(event, what))?;
         place.machine = record.machine.clone();
         self.last = Some(place);

@@ -6,9 +6,9 @@ use super::chunk::{self, END, EVENT, FRAME, FULL, Front, HEAD, damaged};
 use super::outgoing::{Difference, Gap};
 use super::wire::{CHANGED_MAX, WireEnd, WireEvent, WireFull, WireHeader};
 use super::write::Writer;
-use super::{Header, Recording};
+use super::{EventRecord, Header, Recording};
 use crate::codec;
-use crate::pack::Unpacker;
+use crate::pack::{Unpacker, unpacked_length};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -79,6 +79,9 @@ pub enum ReadError {
 
 /// Bytes that a recording's file has at most to be read as a whole; [`super::Archive`] opens longer ones.
 const FILE_MAX: u64 = 256 << 20;
+/// Bytes that a recording has at most, unpacked and with what each event's machine takes even where nothing
+/// has changed, to be read as a whole: few bytes that are all alike are packed into next to nothing.
+const WHOLE_MAX: u64 = 1 << 30;
 /// After how many events a full copy of the machine stands in the file: what a seek may cost.
 pub(super) const FULL_EVERY: usize = 32;
 
@@ -89,6 +92,9 @@ impl Recording {
     /// since the one before, every thirty-two events what changed since booting, and an end. They are one
     /// stream to the packer, but for booting, which is packed by itself, and for what changed since booting,
     /// which begins another. Numbers are little-endian.
+    ///
+    /// # Panics
+    /// Never: memory takes every byte.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.write_to(Vec::new()).expect("memory takes every byte")
     }
@@ -129,6 +135,11 @@ impl Recording {
     /// # Errors
     /// [`ReadError`]; bytes that merely end too early are no error.
     pub fn from_bytes(bytes: &[u8]) -> Result<Loaded, ReadError> {
+        Recording::read_within(bytes, WHOLE_MAX)
+    }
+
+    /// Reads a recording of at most so many bytes, unpacked.
+    fn read_within(bytes: &[u8], whole: u64) -> Result<Loaded, ReadError> {
         let mut file = Chunks::open(bytes)?;
         let torn_header = |at| ReadError::TornHeader { at };
         let (at, front, content) = file.next(HEAD)?.map_err(torn_header)?;
@@ -141,7 +152,7 @@ impl Recording {
         let mut changed = wire.changed();
         let boot = wire.read(&mut header.routines, None).map_err(|what| damaged(at, what))?;
         let mut recording = Recording { header, boot, events: Vec::new() };
-        let torn = file.events(&mut recording, of as usize, &mut changed, unpacker)?;
+        let torn = file.events(&mut recording, of as usize, (&mut changed, whole), unpacker)?;
         Ok(Loaded { recording, torn })
     }
 }
@@ -215,10 +226,12 @@ impl<'b> Chunks<'b> {
         &mut self,
         recording: &mut Recording,
         of: usize,
-        changed: &mut usize,
+        (changed, whole): (&mut usize, u64),
         mut unpacker: Unpacker,
     ) -> Result<Option<Torn>, ReadError> {
         let mut copied = 0;
+        let mut unpacked = 0;
+        let least = size_of::<EventRecord>() as u64 + recording.boot.machine.memory.least_bytes();
         loop {
             let events = recording.events.len();
             let expected = if events / FULL_EVERY > copied {
@@ -232,6 +245,10 @@ impl<'b> Chunks<'b> {
                 Ok(whole) => whole,
                 Err(at) => return Ok(Some(Torn { at, events, of })),
             };
+            unpacked += least + unpacked_length(content);
+            if unpacked > whole {
+                return Err(damaged(at, format!("more than {whole} bytes to be read as a whole")));
+            }
             let machine = &recording.events.last().unwrap_or(&recording.boot).machine;
             match expected {
                 END => {
@@ -260,11 +277,35 @@ impl<'b> Chunks<'b> {
                         return Err(damaged(at, format!("more than {CHANGED_MAX} changed pages")));
                     }
                     let routines = &mut recording.header.routines;
-                    let event =
-                        wire.read(routines, Some(&machine.memory)).map_err(|what| damaged(at, what))?;
+                    let event = wire.read(routines, Some(machine)).map_err(|what| damaged(at, what))?;
                     recording.events.push(event);
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_into_next_to_nothing_is_counted_before_it_is_unpacked() {
+        let boot = EventRecord::nothing();
+        let event = EventRecord { text: "-".repeat(100_000), ..EventRecord::nothing() };
+        let header = Header {
+            kernel: "nt".to_owned(),
+            case: "case".to_owned(),
+            digest: 0,
+            text: String::new(),
+            detail: false,
+            routines: Vec::new(),
+        };
+        let recording = Recording { header, boot, events: vec![event; 5] };
+        let bytes = recording.to_bytes();
+        assert!(bytes.len() < 10_000, "{}", bytes.len());
+        assert_eq!(Recording::read_within(&bytes, 600_000).unwrap().recording, recording);
+        let error = Recording::read_within(&bytes, 400_000).unwrap_err();
+        assert!(error.to_string().ends_with("more than 400000 bytes to be read as a whole"), "{error}");
     }
 }

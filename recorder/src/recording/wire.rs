@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// Pages of physical memory that a recorded machine has at most: 256 MiB.
 const PAGES_MAX: u32 = 1 << 16;
+/// Instructions that an event takes at most: some seconds of running.
+const INSTRUCTIONS_MAX: u64 = 1 << 30;
 /// Pages that the events of a recording change at most, all together.
 pub(super) const CHANGED_MAX: usize = 1 << 16;
 /// Equal bytes between two changed ones that are cheaper written down than left out.
@@ -148,6 +150,16 @@ impl WireMachine {
         self.changed.len()
     }
 
+    /// The machine that an event has led to, which differs so from the one before; the text says why there
+    /// is none. Whoever replays the event runs all of it: its length is bounded before it is believed.
+    fn behind(self, before: Option<&Machine>) -> Result<Machine, String> {
+        let began = before.map_or(0, |before| before.retired);
+        if self.retired > began.saturating_add(INSTRUCTIONS_MAX) {
+            return Err(format!("an event from instruction {began} to {}", self.retired));
+        }
+        self.apply(before.map(|before| &before.memory))
+    }
+
     /// The machine that differs so from `older`; the text says why there is none.
     pub(super) fn apply(self, older: Option<&Memory>) -> Result<Machine, String> {
         if self.pages > PAGES_MAX || older.is_some_and(|older| older.pages() != self.pages) {
@@ -195,12 +207,17 @@ impl WireEvent {
     }
 
     /// Only the machine after it; the text says why there is none.
-    pub(super) fn machine(self, older: &Memory) -> Result<Machine, String> {
-        self.machine.apply(Some(older))
+    pub(super) fn machine(self, before: &Machine) -> Result<Machine, String> {
+        self.machine.behind(Some(before))
     }
 
     /// The event; the text says why there is none. Adds its routines to those that are known.
-    pub(super) fn read(self, known: &mut Vec<String>, older: Option<&Memory>) -> Result<EventRecord, String> {
+    /// It begins with the machine `before`; booting begins with none.
+    pub(super) fn read(
+        self,
+        known: &mut Vec<String>,
+        before: Option<&Machine>,
+    ) -> Result<EventRecord, String> {
         if !self.steps.0.len().is_multiple_of(4) || self.steps.0.len() / 4 > EventRecord::STEPS_MAX {
             return Err(format!("{} bytes of digests", self.steps.0.len()));
         }
@@ -218,7 +235,17 @@ impl WireEvent {
             at = at.wrapping_add(input.at);
             input.at = at;
         }
-        let machine = self.machine.apply(older)?;
+        let machine = self.machine.behind(before)?;
+        let began = before.map_or(0, |before| before.retired);
+        if machine.retired < began {
+            return Err(format!("an event from instruction {began} to {}", machine.retired));
+        }
+        // Whoever does it again goes on to each of them.
+        let last = began.saturating_add(INSTRUCTIONS_MAX);
+        let instants = inputs.iter().map(|input| input.at).chain(trace.iter().map(|step| step.at));
+        if let Some(at) = instants.max().filter(|at| *at > last) {
+            return Err(format!("something at instruction {at} of an event that begins at {began}"));
+        }
         let steps =
             self.steps.0.chunks_exact(4).map(|raw| u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]));
         Ok(EventRecord {
@@ -245,6 +272,26 @@ pub(super) fn mentioned(known: usize, event: &EventRecord) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recording::outgoing::{Difference, Gap};
+
+    #[test]
+    fn an_event_that_would_be_replayed_for_years_is_refused() {
+        let at = |retired: u64| {
+            let mut machine = Machine::new(0);
+            machine.retired = retired;
+            machine
+        };
+        let older = at(1000);
+        let behind = |retired: u64| {
+            let machine = at(retired);
+            let bytes = crate::codec::encode(&Difference::new(&machine, &older.memory, Gap::Short));
+            let wire = crate::codec::decode::<WireMachine>(&bytes).unwrap();
+            wire.behind(Some(&older)).map(|machine| machine.retired)
+        };
+        assert_eq!(behind(1000 + INSTRUCTIONS_MAX), Ok(1000 + INSTRUCTIONS_MAX));
+        assert_eq!(behind(u64::MAX), Err(format!("an event from instruction 1000 to {}", u64::MAX)));
+        assert_eq!(behind(7), Ok(7), "a seek passes over parts of other recordings");
+    }
 
     #[test]
     fn a_step_has_no_more_arguments_than_a_routine_can_have() {

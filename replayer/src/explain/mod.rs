@@ -5,11 +5,13 @@
 //! - [`story()`] is what a kernel did in an event, for telling why.
 //! - [`target`] finds structures and fields by name; [`writes()`] tells who wrote them.
 //! - [`calls()`] is an event's call trace: native routines with arguments, results and depth.
+//! - [`blocks()`] names the blocks of the pool that calls pass around.
 //! - [`Interrupts`] are those of a run, and which of them did nothing that a trace should tell.
 //! - [`fields`] names the fields in which two machines of one kernel differ.
 //! - [`stack`] walks a thread's stacks and names every slot.
 //! - [`recorder::Player`] stands at any instant of an event, for all of them to look at.
 
+mod blocks;
 mod calls;
 pub mod facts;
 pub mod fields;
@@ -21,6 +23,7 @@ mod story;
 pub mod target;
 mod writes;
 
+pub use blocks::blocks;
 pub use calls::{Call, End, Row, calls, rows};
 pub use fields::{Field, FieldChange, Layouts, camel};
 pub use interrupts::{Interrupts, Stretch};

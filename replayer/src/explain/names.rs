@@ -3,6 +3,7 @@
 use super::fields::{self, Field, Layouts};
 use contract::{Kernel, Named, ObjectId, ObjectKind, Owner, Status};
 use machine::{Machine, Va};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// A structure that lives in a machine.
@@ -25,6 +26,8 @@ pub struct Names {
     layouts: Rc<Layouts>,
     /// The structures that live, processes and threads first.
     pub structures: Vec<Structure>,
+    /// Pointers that have names besides: [`super::blocks()`].
+    pub blocks: BTreeMap<u32, String>,
 }
 
 /// The layout of an object that a case can name, besides processes and threads.
@@ -77,7 +80,7 @@ impl Names {
                 structures.push(Structure { id: one.id, name, layout: info.name, size: info.size });
             }
         }
-        Names { kernel, layouts: Rc::clone(layouts), structures }
+        Names { kernel, layouts: Rc::clone(layouts), structures, blocks: BTreeMap::new() }
     }
 
     /// The kernel whose machine it is.
@@ -113,7 +116,7 @@ impl Names {
         {
             return Some(name.to_owned());
         }
-        recorder::symbol(self.kernel, Va(value))
+        recorder::symbol(self.kernel, Va(value)).or_else(|| self.blocks.get(&value).cloned())
     }
 
     fn field_at(&self, structure: &Structure, offset: u32) -> String {

@@ -125,6 +125,7 @@ impl<'a> Walk<'a> {
             if let Some((info, eip)) = &owner {
                 frames.push(StackFrame { eip: *eip, ebp: *link, title: self.title(info, *link) });
                 self.name_native(info, *link, &mut slots);
+                self.name_call(info, *eip, low, *link, &mut slots);
             } else if index > 0 || self.at_stage(from.eip).is_none() {
                 let eip = self.returns(low, *link);
                 frames.extend(eip.map(|eip| StackFrame {
@@ -240,6 +241,24 @@ impl<'a> Walk<'a> {
         }
         for index in 0..u32::from(info.locals) {
             slots.push((link.wrapping_sub(4 * (index + 1)), format!("{} local {}", info.name, index + 1)));
+        }
+    }
+
+    /// The call that a native routine made last and that has not returned: where it returns to, and what
+    /// was passed, right below the routine's locals.
+    fn name_call(&self, info: &RoutineInfo, eip: u32, low: u32, link: u32, slots: &mut Vec<(u32, String)>) {
+        let locals = link.saturating_sub(4 * u32::from(info.locals));
+        let mut below = (low..locals).step_by(4).rev();
+        let Some(returns) = below.find(|at| self.word(*at) == Some(eip)) else { return };
+        // The frame below is the callee's, if it has one: then it names them.
+        let mut name = |at: u32, text: String| {
+            if slots.iter().all(|(known, _)| *known != at) {
+                slots.push((at, text));
+            }
+        };
+        name(returns, "return address".to_owned());
+        for (index, at) in (returns + 4..locals).step_by(4).enumerate() {
+            name(at, format!("argument {}", index + 1));
         }
     }
 
@@ -381,9 +400,8 @@ mod tests {
             ] {
                 assert!(text.contains(part), "{name}: {part} is missing in\n{text}");
             }
-            let unnamed =
-                stacks[0].slots.iter().filter(|slot| slot.name.is_empty() && slot.meaning.is_none());
-            assert!(unnamed.count() < 24, "{name}:\n{text}");
+            let unnamed = stacks[0].slots.iter().filter(|slot| slot.name.is_empty());
+            assert_eq!(unnamed.count(), 0, "{name}:\n{text}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //! was decided, with its stacks and the code that led there.
 
 use super::stack::{self, Stack};
-use super::{Call, End, FieldChange, Interrupts, Names, Row, calls, fields, rows};
+use super::{Call, End, FieldChange, Interrupts, Names, Row, blocks, calls, fields, rows};
 use contract::{Kernel, ObjectId, Outcome};
 use machine::{Machine, Va};
 use recorder::{Player, Recording, SeekError};
@@ -59,8 +59,9 @@ pub fn story(
 ) -> Result<Story, SeekError> {
     let before = Player::at(recording, kernel, event, 0)?;
     let record = before.event().clone();
-    let names = Names::new(kernel, &record.machine, &record.named);
+    let mut names = Names::new(kernel, &record.machine, &record.named);
     let calls = calls(recording, event);
+    names.blocks = blocks(recording, kernel, event, &calls, &names);
     let init = kernel.scene(&record.machine).thread;
     let actor = actor(&record.text, &record.named, init).or(calls.last().map(|call| call.thread));
     let decisive = decisive(&calls, &record.outcome, actor, &record.text);

@@ -75,7 +75,8 @@ impl Site {
             let safe = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' };
             part.chars().take(80).map(safe).collect()
         };
-        let (topic, case) = name.rsplit_once('/').unwrap_or(("cases", name));
+        let (topic, case) =
+            name.rsplit_once('/').filter(|(topic, _)| !topic.is_empty()).unwrap_or(("cases", name));
         let stem = format!("{}/{}", plain(topic), plain(case));
         let mut place = format!("{stem}.html");
         let mut number = 2;
@@ -165,6 +166,7 @@ mod tests {
         assert_eq!(site.place("a/b c<d_"), "a/b_c_d_-2.html");
         assert_eq!(site.place("A/B_c_d_"), "A/B_c_d_-3.html");
         assert_eq!(site.place("alone"), "cases/alone.html");
+        assert_eq!(site.place("/etc"), "cases/_etc.html");
     }
 
     #[test]

@@ -61,6 +61,14 @@ fn fetched(end: End) -> End {
     }
 }
 
+/// Why memory may differ after a fault.
+pub const PARTIAL: &str = "AMD's processors keep some of several accesses when a later one faults";
+
+/// Whether an instruction that ended so may have made some of its accesses.
+pub fn may_be_partial(end: End, mnemonic: Mnemonic) -> bool {
+    makes_several_accesses(mnemonic) && matches!(end, End::Fault { vector: 10..=14 | 17, .. })
+}
+
 /// Why a disagreement is none, where the manuals leave it to the processor.
 pub fn explained(
     judge: &(State, End),
@@ -78,9 +86,8 @@ pub fn explained(
         return Some("a judge's own tables lie there");
     }
     if fetched(judge.1) == machine.1 {
-        let partial = makes_several_accesses(mnemonic) && machine.1 != End::Done;
-        return (partial && differs_by_parts(judge, machine, mnemonic))
-            .then_some("AMD's processors keep some of several accesses when a later one faults");
+        let partial = may_be_partial(machine.1, mnemonic) && differs_by_parts(judge, machine, mnemonic);
+        return partial.then_some(PARTIAL);
     }
     let locked = case.code[..case.len.min(case.code.len())].contains(&0xF0);
     let several = |vector| matches!(vector, Some(10..=14 | 17));
@@ -89,10 +96,10 @@ pub fn explained(
         (Some(12 | 13), Some(14 | 17)) if wraps(case) => {
             Some("whether an operand may go on at offset 0 is the processor's choice (SDM, volume 3, 5.3)")
         }
-        (Some(14), Some(6)) if is_newer(case) => {
+        (Some(13 | 14), Some(6)) if is_newer(case) && misses_the_next(judge.1, case) => {
             Some("the longer encodings of newer processors are fetched before they are refused")
         }
-        (Some(14), Some(6)) if is_cut_off(judge.1, case) => {
+        (Some(13 | 14), Some(6)) if misses_the_next(judge.1, case) && is_cut_off(case) => {
             Some("AMD's processors fetch the whole of an instruction before they refuse its opcode")
         }
         (judge, machine) if several(judge) && several(machine) && makes_several_accesses(mnemonic) => {
@@ -136,24 +143,34 @@ fn wraps(case: &Case) -> bool {
 }
 
 /// Whether the first byte after the prefixes begins VEX, EVEX or XOP on newer processors.
-fn is_newer(case: &Case) -> bool {
-    let prefix = |byte: &&u8| matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3);
+pub(crate) fn is_newer(case: &Case) -> bool {
     let rest: Vec<&u8> = case.code.iter().skip_while(prefix).collect();
     matches!(rest.first(), Some(0x62 | 0x8F | 0xC4 | 0xC5))
 }
 
-/// Whether the judge found the page behind the code missing while it fetched an instruction of a group
-/// that has no member of its number, and a member of the group would reach into that page.
-fn is_cut_off(judge: End, case: &Case) -> bool {
+/// Whether the judge's fault is of a fetch from where the code ends: the page behind it, or an offset
+/// beyond the limit of its segment.
+fn misses_the_next(judge: End, case: &Case) -> bool {
     const FETCH: u32 = 0x10;
-    let End::Fault { vector: 14, error, address } = judge else { return false };
-    let prefix = |byte: &u8| matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3);
-    let opcode = case.code.iter().take_while(|byte| prefix(byte)).count();
+    /// Bytes of the longest instruction.
+    const LONGEST: u32 = 15;
+    let segment = entry(case.start.selectors[1]);
+    match judge {
+        End::Fault { vector: 14, error, address } => error & FETCH != 0 && address == CODE + 0x1000,
+        End::Fault { vector: 13, error: 0, .. } => {
+            segment.is_some_and(|entry| entry.last().wrapping_sub(case.start.eip) < LONGEST)
+        }
+        _ => false,
+    }
+}
+
+/// Whether an instruction of a group that has no member of its number has a member that would need more
+/// bytes than there are.
+fn is_cut_off(case: &Case) -> bool {
+    let opcode = case.code.iter().take_while(prefix).count();
     let modrm = opcode + if case.code.get(opcode) == Some(&0x0F) { 2 } else { 1 };
     let wide = entry(case.start.selectors[1]).is_none_or(|entry| entry.wide);
-    error & FETCH != 0
-        && address == CODE + 0x1000
-        && modrm < case.code.len()
+    modrm < case.code.len()
         && (0..8).any(|number| {
             let mut code = case.code.clone();
             code[modrm] = code[modrm] & 0xC7 | number << 3;
@@ -164,26 +181,40 @@ fn is_cut_off(judge: End, case: &Case) -> bool {
         })
 }
 
-/// Whether the two differ in nothing but what FNSTENV and FNSAVE stored of the last instruction and its
-/// operand while no exception was pending. AMD's processors keep these only for an exception that is not
-/// masked, so that a switch to another task and back between the loading of the state and the
-/// instruction loses them (AMD APM, volume 2, section 11.4): the judge is to be asked again.
+fn prefix(byte: &&u8) -> bool {
+    matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3)
+}
+
+/// Whether the judge differs in nothing but this: where the machine still has the pointers to the last
+/// instruction and operand that were loaded, in the unit or in what FNSTENV and FNSAVE stored, the judge
+/// has zeros for one of them or both. AMD's processors keep these pointers only for an exception that is pending and not masked,
+/// so that a switch to another task and back, between the loading of the state and the instruction,
+/// loses them (AMD APM, volume 2, section 11.4): the judge is to be asked again.
 pub fn lost(judge: &(State, End), machine: &(State, End), case: &Case) -> bool {
     let start = &case.start;
     let wide = entry(start.selectors[1]).is_none_or(|entry| entry.wide);
     let instruction = decode(&case.code, wide);
-    let pending = start.x87.as_ref().is_none_or(|x87| x87.status & 0x80 != 0);
-    if pending || !matches!(instruction.mnemonic(), Mnemonic::Fnstenv | Mnemonic::Fnsave) {
-        return false;
-    }
-    let Some(image) = operand(&instruction, case, true) else { return false };
-    let pointers = match instruction.memory_size() {
-        MemorySize::FpuEnv14 | MemorySize::FpuState94 => 6..14,
-        _ => 12..28,
-    };
+    let Some(loaded) = start.x87.as_ref().filter(|x87| x87.status & 0x80 == 0) else { return false };
     let mut alike = machine.clone();
-    for index in pointers.filter_map(|at| Bytes::index(image.wrapping_add(at))) {
-        alike.0.bytes.0[index] = judge.0.bytes.0[index];
+    if let (Some(x87), Some(judged)) = (&mut alike.0.x87, &judge.0.x87) {
+        if x87.instruction == loaded.instruction && judged.instruction == 0 {
+            x87.instruction = 0;
+        }
+        if x87.operand == loaded.operand && judged.operand == 0 {
+            x87.operand = 0;
+        }
+    }
+    let stores = matches!(instruction.mnemonic(), Mnemonic::Fnstenv | Mnemonic::Fnsave);
+    if let Some(image) = operand(&instruction, case, true).filter(|_| stores) {
+        let pointers = match instruction.memory_size() {
+            MemorySize::FpuEnv14 | MemorySize::FpuState94 => 6..14,
+            _ => 12..28,
+        };
+        for index in pointers.filter_map(|at| Bytes::index(image.wrapping_add(at))) {
+            if judge.0.bytes.0[index] == 0 {
+                alike.0.bytes.0[index] = 0;
+            }
+        }
     }
     let none = Undefined::default();
     difference(judge, machine, &none).is_some() && difference(judge, &alike, &none).is_none()

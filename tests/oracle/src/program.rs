@@ -172,6 +172,7 @@ impl Scene {
                         "a repeated instruction overwrites itself, which AMD's processors notice late".into(),
                     );
                 }
+                Err(Cut::Foreign) => return Err("it reaches what belongs to a judge".into()),
                 Err(Cut::Endless) => return Err("it does not end".into()),
             }
         }
@@ -191,6 +192,16 @@ pub(crate) fn judged(instruction: &Instruction) -> bool {
         instruction.mnemonic(),
         M::Fxsave | M::Fxrstor | M::Fnsave | M::Frstor | M::Fnstenv | M::Fldenv
     );
+    // AMD's processors let it pass, so that the program goes on.
+    let locked = instruction.has_lock_prefix() && matches!(instruction.mnemonic(), M::Verr | M::Verw);
+    // A REP prefix is reserved there; AMD's processors take the condition from it.
+    let repeated = (instruction.has_rep_prefix() || instruction.has_repne_prefix())
+        && matches!(instruction.mnemonic(), M::Loope | M::Loopne);
     let system = matches!(instruction.mnemonic(), M::Int if instruction.immediate8() == 0x80);
-    of_the_time(instruction) && excluded(instruction.code()).is_none() && !stores && !system
+    of_the_time(instruction)
+        && excluded(instruction.code()).is_none()
+        && !stores
+        && !system
+        && !locked
+        && !repeated
 }

@@ -390,6 +390,8 @@ impl Real {
 fn hold(pid: Pid) -> Result<(File, user_regs_struct), String> {
     ptrace::attach(pid).map_err(|e| format!("no ptrace: {e}"))?;
     waitpid(pid, None).map_err(|e| format!("no way to wait for the judge: {e}"))?;
+    // Whoever ends this program must not leave the judge behind, in a loop perhaps.
+    ptrace::setoptions(pid, ptrace::Options::PTRACE_O_EXITKILL).map_err(os)?;
     let memory = OpenOptions::new()
         .read(true)
         .write(true)

@@ -51,6 +51,15 @@ guest_struct! {
     }
 }
 guest_struct! {
+    /// What KiSwapContext pushes before it makes the switch frame below (5.1). The sheet gives it no name.
+    pub(crate) struct SwapRegisters [0x10] {
+        0x0 ebp: u32,
+        0x4 edi: u32,
+        0x8 esi: u32,
+        0xC ebx: u32,
+    }
+}
+guest_struct! {
     /// KSTART_FRAME.
     pub(crate) struct KStartFrame [0x10] {
         0x0 system_routine: Va,

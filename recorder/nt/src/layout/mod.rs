@@ -36,6 +36,7 @@ pub(crate) fn layouts() -> Vec<LayoutInfo> {
         row::<KApc>("KAPC", KApc::FIELDS),
         row::<KTrapFrame>("KTRAP_FRAME", KTrapFrame::FIELDS),
         row::<KSwitchFrame>("KSWITCHFRAME", KSwitchFrame::FIELDS),
+        row::<SwapRegisters>("KiSwapContext", SwapRegisters::FIELDS),
         row::<KStartFrame>("KSTART_FRAME", KStartFrame::FIELDS),
         row::<FxSaveArea>("FX_SAVE_AREA", FxSaveArea::FIELDS),
         row::<KWaitBlock>("KWAIT_BLOCK", KWaitBlock::FIELDS),

@@ -49,9 +49,11 @@ pub(crate) fn frames(nt: &Nt, m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'
     {
         found.push((at, "KSWITCHFRAME"));
         let start = nt.code.kernel.symbol("KiThreadStartup");
-        if peek.get(KSwitchFrame::at(at).ret_addr()) == Ok(start) {
-            found.push((at.add(KSwitchFrame::EXTENT), "KSTART_FRAME"));
-        }
+        let behind = match peek.get(KSwitchFrame::at(at).ret_addr()) == Ok(start) {
+            true => "KSTART_FRAME",
+            false => "KiSwapContext",
+        };
+        found.push((at.add(KSwitchFrame::EXTENT), behind));
     }
     found.extend(fpu.map(|at| (at, "FX_SAVE_AREA")));
     found.sort_unstable();

@@ -2,14 +2,19 @@
 //! what is undefined along the way, and in blocks, which must give the same machine.
 
 use super::{HANDLERS, physical, prepare, put, state, unwind};
-use crate::compare::is_port_string;
+use crate::compare::{is_newer, is_port_string};
 use crate::generate::touches_x87;
 use crate::program::{Scene, judged};
 use crate::undefined::operand;
-use crate::{Bytes, CODE, Case, End, State, decode, entry, reads, sets, undefined};
+use crate::{
+    Bytes, CODE, Case, End, SIGNALS, SIGNALS_SIZE, SYSTEM, State, decode, entry, reads, sets, undefined,
+};
 use iced_x86::{Instruction, Mnemonic, OpKind};
 use machine::{Gates, Machine, Pa, Stop, Until};
 
+/// Selectors that Linux has and the machine does not: its 64-bit code, and data whose limit is the number
+/// of the processor.
+const SYSTEM_SEGMENTS: [u32; 2] = [0x30, 0x78];
 /// The most instructions, or repetitions of one, in a program's run.
 const MOST: u64 = 5000;
 
@@ -47,6 +52,8 @@ pub enum Cut {
     Stopped(String),
     /// A repeated instruction overwrites itself.
     Itself,
+    /// It reaches what belongs to a judge.
+    Foreign,
     /// It takes too long.
     Endless,
 }
@@ -88,7 +95,9 @@ impl Whole {
             // What the programs before left in the unit is not known.
             let unknown = scene.start.x87.is_none() && touches_x87(&instruction);
             let foreign = of_the_system(m, &instruction, &case);
-            let cut = choice || unknown || foreign || mask.result || !judged(&instruction);
+            // What newer processors do, and programs of the time could not ask for.
+            let newer = instruction.is_invalid() && is_newer(&case);
+            let cut = choice || unknown || foreign || newer || mask.result || !judged(&instruction);
             if cut || reads(&instruction) & taint != 0 {
                 return Err(Cut::At(at));
             }
@@ -105,7 +114,8 @@ impl Whole {
                 taint = taint & !sets(&instruction, &case) | mask.flags;
             }
             if m.cpu.cpl() != 3 {
-                return Ok(traced(m, scene, taint, case, &instruction));
+                let traced = traced(m, scene, taint, case, &instruction);
+                return if touches_a_judge(&traced.ran) { Err(Cut::Foreign) } else { Ok(traced) };
             }
         }
         Err(Cut::Endless)
@@ -147,8 +157,7 @@ fn start(m: &mut Machine, ready: &Machine, scene: &Scene) {
     put(m, &scene.start);
 }
 
-/// Whether a segment is asked about that only the system has: its 64-bit code, and the data whose limit
-/// is the number of the processor. (Loading one ends a program, which is told apart there.)
+/// Whether a segment is asked about that only the system has.
 fn of_the_system(m: &Machine, instruction: &Instruction, case: &Case) -> bool {
     let asks = match instruction.mnemonic() {
         Mnemonic::Lar | Mnemonic::Lsl => 1,
@@ -164,7 +173,7 @@ fn of_the_system(m: &Machine, instruction: &Instruction, case: &Case) -> bool {
             u16::from_le_bytes([low, high])
         }
     };
-    matches!(selector & !3, 0x30 | 0x78)
+    SYSTEM_SEGMENTS.contains(&(u32::from(selector) & !3))
 }
 
 /// A byte of the code page or of the data.
@@ -176,6 +185,18 @@ fn readable(m: &Machine, at: u32) -> Option<u8> {
         m.memory.read(Pa(page | at & 0xFFF), &mut byte);
         byte[0]
     })
+}
+
+/// Whether a run ended at memory that a judge has to itself, at a segment that only its system has, or
+/// with a stack pointer in the frames of its signals, which then have no room.
+fn touches_a_judge(ran: &Ran) -> bool {
+    let signals = |at: u32| at.wrapping_sub(SIGNALS) < SIGNALS_SIZE;
+    let reached = match ran.end {
+        End::Fault { vector: 14, address, .. } => address >= SYSTEM || signals(address),
+        End::Fault { vector: 13, error, .. } => SYSTEM_SEGMENTS.contains(&error),
+        _ => false,
+    };
+    reached || signals(ran.state.regs[4])
 }
 
 /// What a stop is, without where it was.
