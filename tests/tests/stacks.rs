@@ -15,7 +15,7 @@ struct Picture {
     kernel: &'static str,
     /// Counted from 1.
     event: usize,
-    /// The name of the routine or the symbol of the code that is reached: of a service, the routine.
+    /// The symbol of the code or the name of the routine that is reached.
     at: &'static str,
     thread: &'static str,
 }
@@ -86,24 +86,6 @@ const PICTURES: &[Picture] = &[
         at: "KiUserApcDispatcher",
         thread: "main",
     },
-    // nt52.md 5.8: NtContinue's own frame, and the CONTEXT behind a user APC that it is to take over.
-    Picture {
-        name: "nt_5_8_continue",
-        case: "corpus/apc/alertable_sleep_runs_the_apc.case",
-        kernel: "nt",
-        event: 4,
-        at: "NtContinue",
-        thread: "main",
-    },
-    // nt52.md 5.8, 4.6: the same frame once the CONTEXT has been converted into it.
-    Picture {
-        name: "nt_5_8_continued",
-        case: "corpus/apc/alertable_sleep_runs_the_apc.case",
-        kernel: "nt",
-        event: 4,
-        at: "KeTestAlertThread",
-        thread: "main",
-    },
 ];
 
 /// How many instructions of the event are done when the picture is taken.
@@ -112,9 +94,7 @@ fn instant(picture: &Picture) -> u64 {
     let text = read(&root().join(picture.case));
     let case = Case::parse(picture.case, picture.name, &text).unwrap_or_else(|error| panic!("{error}"));
     let recording = record(&case, kernel).unwrap_or_else(|error| panic!("{}: {error}", picture.case));
-    let image = kernel.image();
-    let at = image.entry(picture.at).or_else(|| image.address(picture.at));
-    let at = at.unwrap_or_else(|| panic!("{} is not known", picture.at));
+    let at = kernel.image().address(picture.at).unwrap_or_else(|| panic!("{} is not known", picture.at));
     let told = |error: recorder::SeekError| -> Player { panic!("{} is not reached: {error}", picture.at) };
     let mut player = Player::at(&recording, kernel, picture.event, 0).unwrap_or_else(told);
     while player.machine().cpu.next() != at {
