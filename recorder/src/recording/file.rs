@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// The first eight bytes of a recording's file.
 pub const MAGIC: [u8; 8] = *b"TANDEMRC";
 /// The version of the format that is written and read.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// A recording that was read.
 #[derive(Clone, Debug)]
@@ -91,7 +91,8 @@ impl Recording {
     /// `TANDEMRC`, the version, then chunks, each packed: a header, booting, each event as what changed
     /// since the one before, every thirty-two events what changed since booting, and an end. They are one
     /// stream to the packer, but for booting, which is packed by itself, and for what changed since booting,
-    /// which begins another. Numbers are little-endian.
+    /// which begins another. A page table that maps memory as it lies stands with booting as its first entry
+    /// and the step between two. Numbers are little-endian.
     ///
     /// # Panics
     /// Never: memory takes every byte.

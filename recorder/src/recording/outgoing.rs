@@ -2,7 +2,7 @@
 //!
 //! Field by field what [`super::wire`] reads back.
 
-use super::wire::{EMPTY_GAP, GAP};
+use super::wire::{EMPTY_GAP, GAP, Ladder, WORDS};
 use crate::recording::{EventRecord, Input, Reaching, TraceStep, Went};
 use contract::{Named, ObjectId, Outcome, View};
 use machine::{Cpu, Machine, Memory, Page};
@@ -202,6 +202,7 @@ pub(super) struct Difference<'e> {
     kernel_gate: (u32, u32),
     user_gate: (u32, u32),
     pages: u32,
+    ladders: Vec<Ladder>,
     changed: Vec<Changed<'e>>,
 }
 
@@ -224,13 +225,25 @@ impl Serialize for Run<'_> {
 impl<'e> Difference<'e> {
     /// What changed from `older` on.
     pub(super) fn new(machine: &'e Machine, older: &'e Memory, gap: Gap) -> Difference<'e> {
-        let gap = match gap {
-            Gap::Short => GAP,
-            Gap::Long => EMPTY_GAP,
-        };
         let gate = |range: &std::ops::Range<u32>| (range.start, range.end);
-        let pages =
-            machine.memory.apart(older).map(|(frame, new, old)| Changed { frame, runs: runs(new, old, gap) });
+        let mut ladders = Vec::new();
+        let pages = machine.memory.apart(older).map(|(frame, new, old)| {
+            let runs = match gap {
+                Gap::Short => runs(new, old, GAP),
+                Gap::Long => {
+                    let found = ladders_of(frame, new);
+                    let mut old = *old;
+                    for ladder in &found {
+                        let bytes = ladder.bytes();
+                        old[usize::from(ladder.start) * 4..][..bytes.len()].copy_from_slice(&bytes);
+                    }
+                    ladders.extend(found);
+                    runs(new, &old, EMPTY_GAP)
+                }
+            };
+            Changed { frame, runs }
+        });
+        let changed = pages.filter(|page| !page.runs.is_empty()).collect();
         Difference {
             cpu: &machine.cpu,
             retired: machine.retired,
@@ -238,9 +251,36 @@ impl<'e> Difference<'e> {
             kernel_gate: gate(&machine.gates.kernel),
             user_gate: gate(&machine.gates.user),
             pages: machine.memory.pages(),
-            changed: pages.filter(|page| !page.runs.is_empty()).collect(),
+            ladders,
+            changed,
         }
     }
+}
+
+/// How many rungs a ladder has at least: fewer cost no less than their bytes.
+const RUNGS: usize = 16;
+
+/// The ladders of a page, in ascending order.
+fn ladders_of(frame: u32, page: &Page) -> Vec<Ladder> {
+    let words: [u32; WORDS] = std::array::from_fn(|index| {
+        u32::from_le_bytes([page[index * 4], page[index * 4 + 1], page[index * 4 + 2], page[index * 4 + 3]])
+    });
+    let mut ladders = Vec::new();
+    let mut start = 0;
+    while start + 1 < WORDS {
+        let step = words[start + 1].wrapping_sub(words[start]);
+        let climbs = words[start..].windows(2).take_while(|pair| pair[1].wrapping_sub(pair[0]) == step);
+        let rungs = climbs.count() + 1;
+        if step != 0 && rungs >= RUNGS {
+            let (at, first) = (start as u16, words[start]);
+            ladders.push(Ladder { frame, start: at, rungs: rungs as u16, first, step });
+            start += rungs;
+        } else {
+            // The last rung may be the first of the next ladder.
+            start += rungs - 1;
+        }
+    }
+    ladders
 }
 
 /// The bytes of `new` that differ from `old`, in runs.
@@ -268,4 +308,30 @@ fn equal<const BYTES: usize>(a: &[u8; BYTES], b: &[u8; BYTES]) -> bool {
         .zip(b.as_chunks::<8>().0)
         .fold(0, |differing, (a, b)| differing | (u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b)))
         == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ladder_is_found_where_enough_doublewords_climb_alike() {
+        let mut page: Page = [0; 4096];
+        for index in 0..1024u32 {
+            let word = match index {
+                0 => 5,
+                1..40 => 0x63 + index * 0x1000,
+                40..55 => 9 * index,
+                55..70 => 8,
+                1000.. => 0u32.wrapping_sub(4 * index),
+                _ => 0,
+            };
+            page[index as usize * 4..][..4].copy_from_slice(&word.to_le_bytes());
+        }
+        let ladder = |start, rungs, first, step| Ladder { frame: 3, start, rungs, first, step };
+        let found = ladders_of(3, &page);
+        let last = ladder(1000, 24, 0u32.wrapping_sub(4000), 0u32.wrapping_sub(4));
+        assert_eq!(found, [ladder(1, 39, 0x1063, 0x1000), last]);
+        assert_eq!(found[1].bytes(), page[4000..]);
+    }
 }

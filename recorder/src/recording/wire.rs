@@ -134,7 +134,44 @@ pub(super) struct WireMachine {
     kernel_gate: (u32, u32),
     user_gate: (u32, u32),
     pages: u32,
+    /// None behind an earlier machine: they cost looking for.
+    ladders: Vec<Ladder>,
     changed: Vec<WirePage>,
+}
+
+/// Doublewords of a page, each so much more than the one before: a page table that maps memory as it
+/// lies. Packing finds no two of them alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ladder {
+    pub(super) frame: u32,
+    /// The first one's place in its page, in doublewords.
+    pub(super) start: u16,
+    pub(super) rungs: u16,
+    pub(super) first: u32,
+    pub(super) step: u32,
+}
+
+/// Doublewords of a page.
+pub(super) const WORDS: usize = PAGE as usize / 4;
+
+impl Ladder {
+    /// The bytes of the doublewords.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let rung = |index: u32| self.first.wrapping_add(index.wrapping_mul(self.step));
+        (0..u32::from(self.rungs)).flat_map(|index| rung(index).to_le_bytes()).collect()
+    }
+
+    /// Where it begins and ends in physical memory, in doublewords.
+    fn range(&self) -> (usize, usize) {
+        let start = self.frame as usize * WORDS + usize::from(self.start);
+        (start, start + usize::from(self.rungs))
+    }
+
+    /// Whether it lies in one page of so many, and behind what ended there.
+    fn fits(&self, pages: u32, free: usize) -> bool {
+        let within = self.frame < pages && usize::from(self.start) + usize::from(self.rungs) <= WORDS;
+        within && self.rungs > 0 && self.range().0 >= free
+    }
 }
 
 /// What changed in a page: runs of new bytes, in ascending order, apart from each other.
@@ -147,7 +184,7 @@ struct WirePage {
 impl WireMachine {
     /// How many pages it changes.
     pub(super) fn changed(&self) -> usize {
-        self.changed.len()
+        self.changed.len() + self.ladders.len()
     }
 
     /// The machine that an event has led to, which differs so from the one before; the text says why there
@@ -166,6 +203,17 @@ impl WireMachine {
             return Err(format!("a machine of {} pages", self.pages));
         }
         let mut memory = older.cloned().unwrap_or_else(|| Memory::new(self.pages));
+        if older.is_some() && !self.ladders.is_empty() {
+            return Err("a machine behind an earlier one with page tables of its own".to_owned());
+        }
+        let mut free = 0;
+        for ladder in &self.ladders {
+            if !ladder.fits(self.pages, free) {
+                return Err(format!("page frame {}: a page table out of place", ladder.frame));
+            }
+            free = ladder.range().1;
+            memory.write(Pa(ladder.frame * PAGE + u32::from(ladder.start) * 4), &ladder.bytes());
+        }
         let mut last = None;
         for WirePage { frame, runs } in self.changed {
             if frame >= self.pages || last.is_some_and(|last| last >= frame) || runs.is_empty() {
@@ -291,6 +339,21 @@ mod tests {
         assert_eq!(behind(1000 + INSTRUCTIONS_MAX), Ok(1000 + INSTRUCTIONS_MAX));
         assert_eq!(behind(u64::MAX), Err(format!("an event from instruction 1000 to {}", u64::MAX)));
         assert_eq!(behind(7), Ok(7), "a seek passes over parts of other recordings");
+    }
+
+    #[test]
+    fn a_ladder_lies_in_a_page_behind_the_one_before() {
+        let ladder = |frame, start, rungs| Ladder { frame, start, rungs, first: 7, step: 0x1000 };
+        assert!(ladder(1, 1000, 24).fits(2, 2024));
+        for (not, free) in [
+            (ladder(1, 1000, 25), 0),
+            (ladder(2, 0, 1), 0),
+            (ladder(1, 0, 0), 0),
+            (ladder(1, 1000, 24), 2025),
+            (ladder(u32::MAX, u16::MAX, u16::MAX), 0),
+        ] {
+            assert!(!not.fits(2, free), "{not:?}");
+        }
     }
 
     #[test]

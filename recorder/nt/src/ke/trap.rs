@@ -120,7 +120,8 @@ fn restore_user_frame(m: &mut Machine, trap: KTrapFrame) -> Result<KTrapFrame, F
     Ok(user)
 }
 
-/// What a trap in user mode is called.
+/// What a trap in user mode is called. A breakpoint's record has one parameter, 0 for INT 3: the sheet gives
+/// no count, and what else a kernel may leave there says nothing about the breakpoint.
 fn user_record(m: &mut Machine, frame: KTrapFrame, vector: u32, cr2: u32) -> Result<Record, Fault> {
     let mut address = m.get(frame.eip())?;
     let error = m.get(frame.err_code())?;
@@ -149,9 +150,11 @@ fn user_record(m: &mut Machine, frame: KTrapFrame, vector: u32, cr2: u32) -> Res
     Ok(Record { code, address, information })
 }
 
-/// The status for what the x87 reports first: a division by zero, or else an invalid operation.
+/// The status for what the x87 reports first: a division by zero, or else an invalid operation. Of the
+/// flags only those count that the control word does not mask: a masked one has been dealt with when it
+/// came up, and stays set. (The sheet is silent.)
 fn float_code(m: &Machine) -> u32 {
-    match m.cpu.fpu.status & 0x3F {
+    match m.cpu.fpu.status & !m.cpu.fpu.control & 0x3F {
         status if status & 1 == 0 && status & 4 != 0 => STATUS_FLOAT_DIVIDE_BY_ZERO,
         _ => STATUS_FLOAT_INVALID_OPERATION,
     }

@@ -47,6 +47,7 @@ guest_struct! {
         0xA4 os_major_version: u32,
         0xA8 os_minor_version: u32,
         0xAC os_build_number: u16,
+        0xAE os_csd_version: u16,
         0xB0 os_platform_id: u32,
         0xB4 image_subsystem: u32,
         0xB8 image_subsystem_major_version: u32,

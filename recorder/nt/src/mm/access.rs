@@ -30,7 +30,8 @@ pub(crate) enum Fixed {
 
 /// MmAccessFault for user space: a guard page at the bottom of the current thread's stack becomes part
 /// of the stack and the page below it the guard, as far as the reservation goes. The reservation's last
-/// page stays out of reach, so that running over its end faults. (Not the sheet's subject.)
+/// page stays out of reach, so that running over its end faults. A guard page below TEB.DeallocationStack is
+/// not the stack's, wherever its limit is. (Not the sheet's subject.)
 pub(crate) fn resolve(m: &mut Machine, at: Va) -> Result<Fixed, Fault> {
     let cr3 = m.cpu.cr3;
     let entry = frames::get(m, cr3, at);
@@ -44,7 +45,7 @@ pub(crate) fn resolve(m: &mut Machine, at: Va) -> Result<Fixed, Fault> {
     let limit = peek.get(teb.stack_limit()).unwrap_or(0);
     let bottom = peek.get(teb.deallocation_stack()).unwrap_or(0);
     let page = at.page();
-    if teb.va().is_null() || page.add(PAGE).0 != limit {
+    if teb.va().is_null() || page.add(PAGE).0 != limit || page.0 < bottom {
         return Ok(Fixed::Guard);
     }
     let _ = m.poke(cr3, teb.stack_limit().at, &page.0.to_le_bytes());

@@ -104,6 +104,8 @@ pub(crate) fn create_peb(m: &mut Machine, process: EProcess) -> Res<()> {
     put(m, cr3, peb.os_major_version(), 5)?;
     put(m, cr3, peb.os_minor_version(), 2)?;
     put(m, cr3, peb.os_build_number(), 0x0ECE)?;
+    // The sheet's layout is that of service packs 1 and 2 without saying which; the first is taken.
+    put(m, cr3, peb.os_csd_version(), 0x0100)?;
     put(m, cr3, peb.os_platform_id(), 2)?;
     put(m, cr3, peb.image_subsystem(), 3)?;
     put(m, cr3, peb.image_subsystem_major_version(), 4)?;

@@ -47,12 +47,17 @@ fn entry_at(m: &mut impl Read, table: HandleTable, index: u32) -> Result<Option<
 }
 
 /// ExCreateHandle: the new value. Which one, and when it is used again, is of medium confidence (nt52.md
-/// 12.6): for handles the value freed last, for ids the one freed first.
+/// 12.6): for handles the value freed last; for ids the one freed first, and not before the pages that the
+/// table has are used up. (How late "as late as possible" is, the sheet does not say; that a table grows
+/// while it has free entries is taken to be no part of it.)
 pub(crate) fn insert(m: &mut Machine, table: HandleTable, object: Va, granted: u32, bits: u32) -> Res<u32> {
     let none = || Status::INSUFFICIENT_RESOURCES.into();
-    let index = match m.get(table.first_free())? {
+    let never_used = m.get(table.next_never_used())?;
+    let fresh_first = m.get(table.strict_fifo())? != 0 && !never_used.is_multiple_of(PER_PAGE);
+    let free = if fresh_first { 0 } else { m.get(table.first_free())? };
+    let index = match free {
         0 => {
-            let mut index = m.get(table.next_never_used())?;
+            let mut index = never_used;
             if index.is_multiple_of(PER_PAGE) {
                 index += 1;
             }

@@ -101,9 +101,10 @@ fn create_from_user(m: &mut Machine, args: [u32; 9]) -> Res<(EProcess, Status)> 
             Some(DebugObject::at(ob::lookup(m, handle, rights, Some(Kind::DebugObject), mode)?.0))
         }
     };
-    // There are no LPC ports, so that no handle names one.
+    // There are no LPC ports, so that whatever a handle names is of another type (12.1).
     if exception_port != 0 {
-        return Err(Status::INVALID_HANDLE.into());
+        ob::lookup(m, exception_port, 0, None, mode)?;
+        return Err(Status::OBJECT_TYPE_MISMATCH.into());
     }
     let parent = EProcess::at(parent);
     let make = Make { parent, flags, section, debug, name: image_name("program.exe") };

@@ -61,7 +61,6 @@ fn process_length(class: u32) -> Option<u32> {
         class::PROCESS_BASIC => 0x18,
         class::PROCESS_TIMES => 0x20,
         class::PROCESS_DEBUG_PORT
-        | class::PROCESS_AFFINITY_MASK
         | class::PROCESS_BREAK_ON_TERMINATION
         | class::PROCESS_DEBUG_OBJECT_HANDLE
         | class::PROCESS_DEBUG_FLAGS => 4,
@@ -69,7 +68,9 @@ fn process_length(class: u32) -> Option<u32> {
     })
 }
 
-/// NtQueryInformationProcess(ProcessHandle, Class, Information, Length, ReturnLength).
+/// NtQueryInformationProcess(ProcessHandle, Class, Information, Length, ReturnLength). ProcessAffinityMask
+/// can only be set: the sheet has it for NtSetInformationProcess alone, and ProcessBasicInformation tells
+/// the mask.
 pub(crate) fn nt_query_information_process(_: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
     let args = [f.arg(0)?, f.arg(1)?, f.arg(2)?, f.arg(3)?, f.arg(4)?];
     attempt!(probe(f.m, args));
@@ -92,7 +93,6 @@ fn ask_process(m: &mut Machine, args: [u32; 5]) -> Res<Answer> {
         class::PROCESS_BASIC => return Ok((process_basic(m, process)?, Status::SUCCESS)),
         class::PROCESS_TIMES => return Ok((process_times(m, process)?, Status::SUCCESS)),
         class::PROCESS_DEBUG_PORT if port.is_some() => u32::MAX,
-        class::PROCESS_AFFINITY_MASK => m.get(process.pcb().affinity())?,
         class::PROCESS_BREAK_ON_TERMINATION => u32::from(flags & process_flags::BREAK_ON_TERMINATION != 0),
         class::PROCESS_DEBUG_OBJECT_HANDLE => match port {
             None => return Ok((words(&[0]), Status::PORT_NOT_SET)),
