@@ -83,6 +83,9 @@ pub struct ThreadStatus {
     /// preempted in user mode the user registers in its trap frame, else the switch frame's. None for
     /// a terminated thread.
     pub resume: Option<Resume>,
+    /// Where ring 0 goes on once it is switched to, wherever it was preempted: its switch frame. None for
+    /// the current thread and for one that has ended.
+    pub switched: Option<Resume>,
     /// Its user-mode registers when it has entered the kernel from user mode: the trap frame's.
     pub user: Option<Resume>,
     /// The kernel stack: lowest address and the address behind its highest byte.

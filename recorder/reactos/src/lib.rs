@@ -110,6 +110,13 @@ fn image() -> Image {
     for code in [stubs::kernel(), user::ntdll(), user::kernel32(), program::code()] {
         image.add(code);
     }
+    for (at, name) in [
+        (layout::G.0, "GLOBALS"),
+        (layout::PCR.0, "KPCR"),
+        (layout::KI_USER_SHARED_DATA, "KUSER_SHARED_DATA"),
+    ] {
+        image.symbols.insert(at.0, name);
+    }
     for service in services::SERVICES {
         image.services.insert(service.name, user::ntdll().symbol(service.name));
     }

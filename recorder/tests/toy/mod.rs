@@ -420,6 +420,7 @@ impl Kernel for Toy {
                 current: running,
                 system: false,
                 resume: (activity != Activity::Terminated).then_some(resume),
+                switched: None,
                 user: None,
                 stack: (Va(STACK - 0x1000), Va(STACK)),
                 cr3: 0,

@@ -73,15 +73,21 @@ fn told(
         text.push_str(&format!("\nthe case says why\n  {reason}\n"));
     }
     let side = |recording: &recorder::Recording, interrupts| -> anyhow::Result<Story> {
-        Ok(story(recording, kernel(&recording.header.kernel)?, parting.event, interrupts)?)
+        Ok(story(recording, kernel(&recording.header.kernel)?, parting.event, &parting.facts, interrupts)?)
     };
     let (ours, theirs) = (side(left, &interrupts[0])?, side(right, &interrupts[1])?);
     text.push_str("\ncalls\n");
-    let calls = side_by_side((&ours.kernel, &theirs.kernel), &ours.rows, &theirs.rows);
-    text.push_str(&shortened(&calls, parting.event));
+    if ours.rows.is_empty() && theirs.rows.is_empty() {
+        text.push_str("  none\n");
+    } else {
+        let calls = side_by_side((&ours.kernel, &theirs.kernel), &ours.rows, &theirs.rows);
+        text.push_str(&shortened(&calls, parting.event));
+    }
     text.push_str("\nfields that changed\n");
     for story in [&ours, &theirs] {
-        text.push_str(&changed(&story.kernel, &story.fields));
+        let fields = changed(&story.fields, "    ");
+        let fields = if fields.is_empty() { "    none\n" } else { &fields };
+        text.push_str(&format!("  {}\n{fields}", story.kernel));
     }
     for story in [&ours, &theirs] {
         text.push_str(&format!(
@@ -89,8 +95,11 @@ fn told(
             story.kernel, parting.event, story.instant, story.thread, story.what
         ));
         text.push_str(&stack::walked(&story.stacks));
-        text.push_str("  after\n");
-        text.push_str(&code(&story.code));
+        for (title, lines) in [("the last instructions", &story.code), ("the next ones", &story.next)] {
+            if !lines.is_empty() {
+                text.push_str(&format!("  {title}\n{}", code(lines)));
+            }
+        }
     }
     text.push('\n');
     Ok(text)
@@ -122,18 +131,16 @@ fn table(comparison: &Comparison, facts: &[Differing]) -> String {
     rows.collect()
 }
 
-pub(super) fn changed(kernel: &str, fields: &[FieldChange]) -> String {
+/// Fields, a line each; those that only tell of the passing of time slices are counted.
+pub(super) fn changed(fields: &[FieldChange], indent: &str) -> String {
     let (passing, told): (Vec<&FieldChange>, Vec<_>) = fields.iter().partition(|field| field.is_scheduling());
-    let mut text = format!("  {kernel}\n");
-    if told.is_empty() {
-        text.push_str("    none\n");
-    }
-    text.extend(told.iter().take(FIELDS).map(|field| format!("    {field}\n")));
+    let mut text: String = told.iter().take(FIELDS).map(|field| format!("{indent}{field}\n")).collect();
     if told.len() > FIELDS {
-        text.push_str(&format!("    … and {} more\n", told.len() - FIELDS));
+        text.push_str(&format!("{indent}… and {} more\n", told.len() - FIELDS));
     }
     if !passing.is_empty() {
-        text.push_str(&format!("    … and {} that count time slices\n", passing.len()));
+        let alone = if told.is_empty() { "nothing but " } else { "… and " };
+        text.push_str(&format!("{indent}{alone}{} that count time slices\n", passing.len()));
     }
     text
 }

@@ -318,6 +318,14 @@ fn with(here: &Path, args: Vec<OsString>, mut messages: Messages) -> u8 {
     }
 }
 
+/// An event as the heading of what happened in it.
+fn heading(number: usize, event: &recorder::EventRecord) -> String {
+    match number {
+        0 => "event 0: booting".to_owned(),
+        _ => format!("event {number}, line {}: {}", event.line, event.text),
+    }
+}
+
 fn ended(written: std::io::Result<()>, status: u8) -> u8 {
     if written.is_ok() { status } else { BAD }
 }

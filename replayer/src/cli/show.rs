@@ -1,16 +1,14 @@
 //! `tandem show`: what a kernel looks like after an event.
 
 use super::{FINE, ShowOptions, case, kernel, messages::Messages};
-use crate::explain::{self, FieldChange, Names, fields, stack, target};
+use crate::explain::{self, Names, fields, stack, target};
 use anyhow::Context;
 use contract::routine::STAGES;
-use contract::{Fact, Kernel, Named, View};
+use contract::{Fact, Kernel, Named, ObjectId, View};
 use machine::{Cpu, Machine, Reg, Seg, Va};
 use recorder::Player;
 use std::path::Path;
 
-/// At most this many fields are shown.
-const FIELDS: usize = 60;
 /// At most this many bytes of memory, and instructions, are shown.
 const MEMORY_MAX: u32 = 0x1_0000;
 /// Instructions shown from where the machine stands.
@@ -92,12 +90,21 @@ pub(super) fn run(here: &Path, options: &ShowOptions, messages: &mut Messages) -
     if wanted > 0 {
         text.push_str(&format!("line {}: {}\n", event.line, event.text));
     }
-    let view = match instructions {
-        None => {
-            text.push_str(&format!("  {}\n", event.outcome));
-            event.view.clone()
+    let ended = instructions.is_none_or(|done| done == player.length());
+    let view = if ended {
+        text.push_str(&format!("  {}\n", event.outcome));
+        event.view.clone()
+    } else {
+        // What ran, and how calls ended, the recorder sees between events.
+        let before = wanted.checked_sub(1).and_then(|before| recording.event(before));
+        let known = |name: &str| before?.view.threads.iter().find(|thread| thread.name == name);
+        let mut view = kernel.view(m, &event.named);
+        for thread in &mut view.threads {
+            if let Some(known) = known(&thread.name) {
+                (thread.ran, thread.call) = (known.ran.clone(), known.call.clone());
+            }
         }
-        Some(_) => kernel.view(m, &event.named),
+        view
     };
     // What is asked for is told alone.
     let mut asked = String::new();
@@ -122,12 +129,18 @@ pub(super) fn run(here: &Path, options: &ShowOptions, messages: &mut Messages) -
         messages.text(&text)?;
         return Ok(FINE);
     }
-    text.push_str(&facts(&view));
+    let title = if ended { "view" } else { "view (what ran and the calls: as before the event)" };
+    text.push_str(&section(title, &facts(&view)));
     let boot = &recording.boot.machine;
-    text.push_str(&in_use(&kernel.inventory(boot), &kernel.inventory(m)));
-    text.push_str(&left(&recorder::left_behind(kernel, boot, m, &event.named)));
-    text.push_str(&changed(&fields::differing(kernel, &event.named, &before, m)));
-    text.push_str(&registers(kernel, m, &event.named));
+    let in_use = in_use(&names, &kernel.inventory(boot), &kernel.inventory(m));
+    text.push_str(&section("in use, against the booted machine", &in_use));
+    let left = recorder::left_behind(kernel, boot, m, &event.named);
+    let left: String = left.iter().map(|(kind, count)| format!("  {kind}  {count}\n")).collect();
+    text.push_str(&section("left behind", &left));
+    let title = if wanted == 0 { "booting" } else { "the event" };
+    let fields = fields::differing(kernel, &event.named, &before, m);
+    text.push_str(&section(&format!("fields that {title} changed"), &super::explain::changed(&fields, "  ")));
+    text.push_str(&registers(kernel, m, &names));
     text.push_str(&around(kernel, m));
     text.push_str(&stacks(kernel, m, &names));
     messages.text(&text)?;
@@ -137,7 +150,7 @@ pub(super) fn run(here: &Path, options: &ShowOptions, messages: &mut Messages) -
 /// A structure or a field by name, a field a line.
 fn structure(names: &Names, m: &Machine, named: &[Named], wanted: &str) -> anyhow::Result<String> {
     let target = target::find(names, m, named, wanted).map_err(anyhow::Error::msg)?;
-    let mut text = format!("\n{}, {} bytes at {}\n", target.label, target.size, target.at);
+    let mut text = format!("\n{}\n", target.title());
     anyhow::ensure!(
         m.peek(target.cr3, target.at, &mut [0]).is_ok(),
         "{} is not mapped in its address space: there is no {}",
@@ -202,19 +215,9 @@ fn code_at(kernel: &dyn Kernel, place: &str) -> anyhow::Result<Va> {
 
 /// So many instructions; none where there is no memory.
 fn listing(kernel: &dyn Kernel, m: &Machine, at: Va, count: u32) -> Option<String> {
-    if kernel.image().routine(at).is_some() {
-        return Some(format!("\ncode\n{}", super::explain::code(&[explain::line(kernel, m, at)])));
-    }
-    let code = m.disassemble(m.cpu.cr3, at, count as usize);
-    if code.is_empty() {
-        return None;
-    }
-    let mut text = format!("\ncode at {}\n", explain::symbol(kernel, at));
-    for (at, code) in code {
-        let line = explain::CodeLine { at, symbol: explain::symbol(kernel, at), text: code };
-        text.push_str(&super::explain::code(&[line]));
-    }
-    Some(text)
+    let code = explain::listing(kernel, m, at, count as usize);
+    let told = || format!("\ncode at {}\n{}", explain::symbol(kernel, at), super::explain::code(&code));
+    (!code.is_empty()).then(told)
 }
 
 /// The code at the instruction pointer.
@@ -230,59 +233,45 @@ fn pictures(kernel: &'static dyn Kernel, names: &Names, m: &Machine, name: &str)
         anyhow::bail!("{}", target::nearest_thread(kernel, names, m, name));
     };
     let stacks = stack::stacks(names, m, thread);
-    let mut text = format!("\nstacks of thread {name}\n{}", stack::walked(&stacks));
+    let mut text = format!("\nstacks of {}\n{}", titled(names, thread.id), stack::walked(&stacks));
     text.extend(stacks.iter().map(stack::picture));
     Ok(text)
 }
 
-/// What is in use and belongs to nothing that lives.
-fn left(kinds: &[(String, u32)]) -> String {
-    let lines: String = kinds.iter().map(|(kind, count)| format!("  {kind}  {count}\n")).collect();
-    let lines = if lines.is_empty() { "  nothing\n".to_owned() } else { lines };
-    format!("\nleft behind\n{lines}")
+/// Lines under a title; a word in their place where there are none.
+fn section(title: &str, lines: &str) -> String {
+    format!("\n{title}\n{}", if lines.is_empty() { "  nothing\n" } else { lines })
 }
 
-/// What is in use more than after booting, or less.
-fn in_use(boot: &[(String, u32)], now: &[(String, u32)]) -> String {
+/// What is in use more than after booting, or less. What belongs to a process is told by its name.
+fn in_use(names: &Names, boot: &[(String, u32)], now: &[(String, u32)]) -> String {
     let count = |list: &[(String, u32)], kind: &str| {
         list.iter().find(|(known, _)| known == kind).map_or(0, |(_, count)| *count)
     };
     let gone = boot.iter().filter(|(kind, _)| !now.iter().any(|(known, _)| known == kind));
     let lines = now.iter().chain(gone).filter_map(|(kind, _)| {
         let (before, after) = (count(boot, kind), count(now, kind));
+        let kind = kind.split_once(" of process ").map_or(kind.clone(), |(what, id)| {
+            let id = u32::from_str_radix(id, 16).unwrap_or(0);
+            format!("{what} of {}", names.process(id).unwrap_or(&format!("process {id:04X}")))
+        });
         (before != after).then(|| format!("  {kind}  {before} -> {after}\n"))
     });
-    format!("\nin use, against the booted machine\n{}", lines.collect::<String>())
+    lines.collect()
 }
 
 fn facts(view: &View) -> String {
     let facts = view.facts();
     let width = facts.iter().map(|fact| fact.subject.len()).max().unwrap_or(0);
     let line = |fact: &Fact| format!("  {:width$}  {}: {}\n", fact.subject, fact.property, fact.value);
-    format!("\nview\n{}", facts.iter().map(line).collect::<String>())
+    facts.iter().map(line).collect()
 }
 
-fn changed(fields: &[FieldChange]) -> String {
-    let lines: String = fields.iter().take(FIELDS).map(|field| format!("  {field}\n")).collect();
-    let more = fields.len().saturating_sub(FIELDS);
-    let more = match more {
-        0 if lines.is_empty() => "  nothing\n".to_owned(),
-        0 => String::new(),
-        more => format!("  … and {more} more\n"),
-    };
-    format!("\nfields that the event changed\n{lines}{more}")
-}
-
-fn registers(kernel: &dyn Kernel, m: &Machine, named: &[Named]) -> String {
+fn registers(kernel: &dyn Kernel, m: &Machine, names: &Names) -> String {
     let Cpu { eflags, cr0, cr2, cr3, dr, .. } = &m.cpu;
     let reg = |reg| m.cpu.reg(reg);
     let seg = |seg| m.cpu.seg(seg).selector;
-    let current = kernel.current(m);
-    let current = match name(named, current) {
-        Some(name) => format!("thread {name}"),
-        None if current == kernel.scene(m).thread => "thread init".to_owned(),
-        None => "a thread without a name".to_owned(),
-    };
+    let current = titled(names, kernel.current(m));
     format!(
         "\nregisters: {current}\n\
          \x20 eax {:08X}  ebx {:08X}  ecx {:08X}  edx {:08X}  esi {:08X}  edi {:08X}\n\
@@ -319,17 +308,17 @@ fn registers(kernel: &dyn Kernel, m: &Machine, named: &[Named]) -> String {
 fn stacks(kernel: &'static dyn Kernel, m: &Machine, names: &Names) -> String {
     let mut text = "\nstacks (--stack NAME shows every slot)\n".to_owned();
     for thread in kernel.threads(m) {
-        let name = names.object(thread.id);
+        let name = titled(names, thread.id);
         let activity = format!("{:?}", thread.activity).to_lowercase();
         let current = if thread.current { ", current" } else { "" };
-        // Who has no name of its own is told by its ids, which say that it is a thread.
-        let thread_of = if name.contains(' ') { "" } else { "thread " };
-        text.push_str(&format!("  {thread_of}{name} ({activity}{current})\n"));
+        text.push_str(&format!("  {name} ({activity}{current})\n"));
         text.push_str(&stack::walked(&stack::stacks(names, m, &thread)));
     }
     text
 }
 
-fn name(named: &[Named], id: contract::ObjectId) -> Option<&str> {
-    named.iter().find(|named| named.id == id).map(|named| named.name.as_str())
+/// A thread, said to be one; who has no name of its own is told by its ids, which say so already.
+fn titled(names: &Names, thread: ObjectId) -> String {
+    let name = names.object(thread);
+    if name.contains(' ') { name } else { format!("thread {name}") }
 }

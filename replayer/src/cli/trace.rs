@@ -1,7 +1,7 @@
 //! `tandem trace`: what a kernel called.
 
-use super::{FINE, TraceOptions, case, kernel, messages::Messages};
-use crate::explain::{Interrupts, Names, blocks, calls, rows};
+use super::{FINE, TraceOptions, case, heading, kernel, messages::Messages};
+use crate::explain::{Interrupts, Names, rows, told_calls};
 use anyhow::Context;
 use std::path::Path;
 
@@ -29,10 +29,9 @@ pub(super) fn run(here: &Path, options: &TraceOptions, messages: &mut Messages) 
         let Some(event) = recording.event(number) else { break };
         let start =
             number.checked_sub(1).and_then(|before| recording.event(before)).map_or(0, |before| before.end());
-        text.push_str(&format!("event {number}, line {}: {}\n", event.line, event.text));
-        let mut names = Names::new(kernel, &event.machine, &event.named);
-        let calls = calls(&recording, number);
-        names.blocks = blocks(&recording, kernel, number, &calls, &names);
+        text.push_str(&format!("{}\n", heading(number, event)));
+        let names = Names::new(kernel, &event.machine, &event.named);
+        let (names, calls) = told_calls(&recording, kernel, number, names);
         for row in rows(&names, &calls, &interrupts) {
             if row.thread.is_some() {
                 text.push_str(&format!("          {}\n", row.text));

@@ -1,7 +1,7 @@
 //! `tandem who`: who wrote a field.
 
-use super::{FINE, WhoOptions, case, kernel, messages::Messages};
-use crate::explain::{Changed, writes};
+use super::{FINE, WhoOptions, case, heading, kernel, messages::Messages};
+use crate::explain::{Changed, Names, fields, writes};
 use anyhow::Context;
 use std::path::Path;
 
@@ -10,21 +10,12 @@ pub(super) fn run(here: &Path, options: &WhoOptions, messages: &mut Messages) ->
     let kernel = kernel(&options.kernel)?;
     let recording = recorder::record(&case, kernel).context(shown)?;
     let (target, found) = writes(&recording, kernel, &options.target).map_err(anyhow::Error::msg)?;
-    let mut text = format!(
-        "{} on {}: {}, {} byte{} at {}\n",
-        case.name,
-        kernel.name(),
-        target.label,
-        target.size,
-        if target.size == 1 { "" } else { "s" },
-        target.at
-    );
-    let mut last = 0;
+    let mut text = format!("{} on {}: {}\n", case.name, kernel.name(), target.title());
+    let mut last = None;
     for Changed { event, instant, thread, code, values } in &found {
-        if *event != last {
-            last = *event;
-            let record = recording.event(last).context("an event that was played is there")?;
-            text.push_str(&format!("\nevent {last}, line {}: {}\n", record.line, record.text));
+        if last.replace(*event) != Some(*event) {
+            let record = recording.event(*event).context("an event that was played is there")?;
+            text.push_str(&format!("\n{}\n", heading(*event, record)));
         }
         let what = if code.text == "native" { String::new() } else { format!("  {}", code.text) };
         text.push_str(&format!("  +{instant:<6} {thread:12}  {}{what}\n", code.symbol));
@@ -38,7 +29,15 @@ pub(super) fn run(here: &Path, options: &WhoOptions, messages: &mut Messages) ->
         }
     }
     if found.is_empty() {
-        text.push_str("nothing changed it\n");
+        text.push_str("nothing changed it");
+        let end = recording.events.last().unwrap_or(&recording.boot);
+        if let [field] = &target.fields[..] {
+            let mut bytes = vec![0; target.size as usize];
+            let read = end.machine.peek(target.cr3, target.at, &mut bytes).ok().map(|()| bytes);
+            let names = Names::new(kernel, &end.machine, &end.named);
+            text.push_str(&format!(": it is {}", fields::shown(&names, field, &read, None)));
+        }
+        text.push('\n');
     }
     messages.text(&text)?;
     Ok(FINE)

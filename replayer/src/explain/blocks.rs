@@ -1,6 +1,6 @@
-//! Blocks of the pool that calls pass around, by tag and by whose they are.
+//! Blocks of the pool, by tag and by whose they are.
 
-use super::{Call, Names};
+use super::{Call, Names, calls};
 use contract::{Block, Kernel};
 use machine::{Machine, Va};
 use recorder::{Player, Recording};
@@ -9,11 +9,23 @@ use std::collections::BTreeMap;
 /// Bytes of a block that are searched for its owner.
 const SEARCHED: u32 = 0x1000;
 
+/// The calls of an event (counted from 1; 0 is booting), and those names with which they are told: what an
+/// argument that points into the pool was when the call was made, for it may be gone at the event's end.
+pub fn told_calls(
+    recording: &Recording,
+    kernel: &'static dyn Kernel,
+    event: usize,
+    mut names: Names,
+) -> (Names, Vec<Call>) {
+    let calls = calls(recording, event);
+    names.blocks = blocks(recording, kernel, event, &calls, &names);
+    (names, calls)
+}
+
 /// The names of arguments of an event's calls that point into blocks of the pool: `PsEx of worker` is a
-/// block with the tag `PsEx` whose first pointer to a process or thread is one to `worker`. A block is
-/// looked at when the first of the calls is made, for it may be gone at the event's end. Where two
+/// block with the tag `PsEx` whose first pointer to a process or thread is one to `worker`. Where two
 /// pointers would have one name, each has its digits too.
-pub fn blocks(
+fn blocks(
     recording: &Recording,
     kernel: &'static dyn Kernel,
     event: usize,
@@ -27,7 +39,7 @@ pub fn blocks(
     for call in calls.iter().filter(|call| !call.earlier) {
         let unknown = |value: &&u32| **value >= 0x1_0000 && !found.contains_key(*value);
         let wanted: Vec<u32> = call.args.iter().filter(unknown).copied().collect();
-        let wanted: Vec<u32> = wanted.into_iter().filter(|value| names.meaning(*value).is_none()).collect();
+        let wanted: Vec<u32> = wanted.into_iter().filter(|value| names.lasting(*value).is_none()).collect();
         if wanted.is_empty() {
             continue;
         }
@@ -41,10 +53,10 @@ pub fn blocks(
             if stacks.iter().any(|(low, high)| (low.0..high.0).contains(&value)) {
                 continue;
             }
-            if holder(&heap, value).is_none() {
+            if holding(&heap, value).is_none() {
                 heap = kernel.heap(m).blocks;
             }
-            found.extend(holder(&heap, value).map(|block| (value, title(m, block, names))));
+            found.extend(holding(&heap, value).map(|block| (value, title(m, block, names))));
         }
     }
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
@@ -59,14 +71,15 @@ pub fn blocks(
     found
 }
 
-fn holder(blocks: &[Block], value: u32) -> Option<Block> {
-    blocks
-        .iter()
-        .find(|block| value.checked_sub(block.at.0).is_some_and(|offset| offset < block.size))
-        .copied()
+/// The block that a value points into; of blocks in the order of their addresses.
+pub(super) fn holding(blocks: &[Block], value: u32) -> Option<Block> {
+    let index = blocks.partition_point(|block| block.at.0 <= value).checked_sub(1)?;
+    let block = blocks[index];
+    (value - block.at.0 < block.size).then_some(block)
 }
 
-fn title(m: &Machine, block: Block, names: &Names) -> String {
+/// A block's tag, and whose it is.
+pub(super) fn title(m: &Machine, block: Block, names: &Names) -> String {
     let letter = |byte: u8| if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' };
     let tag: String = block.tag.to_le_bytes().map(letter).iter().collect();
     let mut raw = vec![0; block.size.min(SEARCHED) as usize];
@@ -96,12 +109,12 @@ mod tests {
         let kernel = recorder::kernels::by_name("nt").unwrap();
         let recording = recorder::record(&case, kernel).unwrap();
         let record = recording.event(5).unwrap();
-        let mut names = Names::new(kernel, &record.machine, &record.named);
+        let bare = Names::new(kernel, &record.machine, &record.named);
         let calls = super::super::calls(&recording, 5);
         let call = calls.iter().find(|call| call.routine == "KeInsertQueueApc").unwrap();
-        let before = call.text(&names);
+        let before = call.text(&bare);
         assert!(!before.contains("of worker"), "{before}");
-        names.blocks = blocks(&recording, kernel, 5, &calls, &names);
+        let (names, _) = told_calls(&recording, kernel, 5, bare);
         assert_eq!(names.meaning(call.args[0]).as_deref(), Some("PsEx of worker"));
         assert!(call.text(&names).starts_with("KeInsertQueueApc(PsEx of worker, "), "{}", call.text(&names));
     }

@@ -42,15 +42,19 @@ pub struct Call {
     pub earlier: bool,
 }
 
+/// How the names of routines that wait begin: they return a status, as system services do.
+const WAITS: [&str; 3] = ["KeWaitFor", "KeDelayExecutionThread", "KiSwapThread"];
+
 impl Call {
-    /// What it returned, which for a system service is a status.
+    /// What it returned, which for a system service and for a wait is a status.
     fn result(&self, names: &Names, value: u32) -> String {
         let service = names.kernel().image().services.contains_key(self.routine.as_str());
-        let status = Status(value).name().filter(|_| service);
+        let waits = WAITS.iter().any(|name| self.routine.starts_with(name));
+        let status = Status(value).name().filter(|_| service || waits);
         status.map_or_else(|| names.value(value), str::to_owned)
     }
 
-    /// As a person reads it: `NtClose(00000004) = STATUS_SUCCESS`.
+    /// As a person reads it: `NtClose(00000004) = STATUS_INVALID_HANDLE`.
     pub fn text(&self, names: &Names) -> String {
         let args: Vec<String> = self.args.iter().map(|arg| names.value(*arg)).collect();
         let end = match self.end {

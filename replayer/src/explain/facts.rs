@@ -1,7 +1,7 @@
 //! The facts in which two runs of a case differ: the smallest set at the first event that differs, what
 //! follows from it, and what does not.
 
-use contract::Fact;
+use contract::{Fact, Outcome};
 use golden::{ComparedEvent, Comparison, Side};
 use std::collections::BTreeSet;
 
@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 pub struct Differing {
     /// What it is of: `outcome`, or a subject of the view: `thread worker`.
     pub subject: String,
-    /// The property: `state`; empty for an outcome.
+    /// The property: `state`; of an outcome the value's name (`previous`), empty where the outcomes differ as a
+    /// whole.
     pub property: String,
     /// The first kernel's value; `none` where it shows nothing.
     pub left: String,
@@ -36,16 +37,8 @@ pub struct Parting {
 
 /// Everything that differs after an event, in the view's order, the outcome first.
 pub fn all(event: &ComparedEvent) -> Vec<Differing> {
-    let mut found = Vec::new();
     let (left, right) = (&event.left, &event.right);
-    if left.outcome != right.outcome {
-        found.push(Differing {
-            subject: "outcome".to_owned(),
-            property: String::new(),
-            left: left.outcome.to_string(),
-            right: right.outcome.to_string(),
-        });
-    }
+    let mut found = outcomes(&left.outcome, &right.outcome);
     let (ours, theirs) = (left.view.facts(), right.view.facts());
     let key = |fact: &Fact| (fact.subject.clone(), fact.property.clone());
     let value = |facts: &[Fact], wanted: &Fact| {
@@ -63,11 +56,37 @@ pub fn all(event: &ComparedEvent) -> Vec<Differing> {
     found
 }
 
+/// What two outcomes differ in: only the values, where they are of one kind and status.
+fn outcomes(left: &Outcome, right: &Outcome) -> Vec<Differing> {
+    let differing = |property: &str, left: String, right: String| {
+        let (subject, property) = ("outcome".to_owned(), property.to_owned());
+        (left != right).then_some(Differing { subject, property, left, right })
+    };
+    let (ours, theirs) = match (left, right) {
+        (Outcome::Seen { values: ours }, Outcome::Seen { values: theirs }) => (ours, theirs),
+        (Outcome::Returned { status: one, values: ours }, Outcome::Returned { status: other, values: theirs })
+            if one == other =>
+        {
+            (ours, theirs)
+        }
+        _ => return differing("", left.to_string(), right.to_string()).into_iter().collect(),
+    };
+    let value = |values: &[(String, String)], name: &str| {
+        let same = values.iter().find(|(known, _)| known == name);
+        same.map_or_else(|| "none".to_owned(), |(_, value)| value.clone())
+    };
+    let only = theirs.iter().filter(|(name, _)| !ours.iter().any(|(known, _)| known == name));
+    let names = ours.iter().chain(only).map(|(name, _)| name);
+    names.filter_map(|name| differing(name, value(ours, name), value(theirs, name))).collect()
+}
+
 /// The facts without those that say again what another one says: the caller's own call beside the
 /// outcome, and properties that only a thread or process in one of two differing states has.
 pub fn smallest(event: &ComparedEvent, facts: Vec<Differing>) -> Vec<Differing> {
+    // What could not take place left the call that the thread had made before.
     let calls = |side: &Side, fact: &Differing, value: &str| {
-        value.ends_with(&side.outcome.to_string()) && fact.property == "call"
+        let told = matches!(side.outcome, Outcome::Unavailable { .. });
+        fact.property == "call" && (told || value.ends_with(&side.outcome.to_string()))
     };
     let outcome = facts.iter().any(|fact| fact.subject == "outcome");
     let states: BTreeSet<String> =
@@ -113,8 +132,8 @@ fn left_behind(comparison: &Comparison) -> Option<Parting> {
 
 /// The differences that do not follow from earlier ones, in order: facts that differ are set aside by
 /// their names from then on (with all other facts of a thing whose state differs) for as long as they
-/// differ, and so is the outcome of an event whose line names a thing with facts set aside. The last
-/// element is what was set aside at the end.
+/// differ, and so is the outcome of an event whose line names a thing with facts set aside: where it differs,
+/// so does all that came of it. The last element is what was set aside at the end.
 pub fn independent(comparison: &Comparison) -> (Vec<Parting>, Vec<Parting>) {
     let (mut partings, mut following) = (Vec::new(), Vec::new());
     let mut aside: BTreeSet<(String, String)> = BTreeSet::new();
@@ -128,9 +147,11 @@ pub fn independent(comparison: &Comparison) -> (Vec<Parting>, Vec<Parting>) {
             aside.iter().map(|(subject, _)| subject.rsplit([' ', ':']).next().unwrap_or_default()).collect();
         let named = event.text.split(|c: char| !c.is_alphanumeric() && c != '_');
         let line_tainted = named.into_iter().any(|word| tainted.contains(word));
+        let outcome_follows = line_tainted && facts.iter().any(|fact| fact.subject == "outcome");
         let stateful = |subject: &str| aside.contains(&(subject.to_owned(), "state".to_owned()));
         let follows = |fact: &Differing| match fact.subject.as_str() {
-            "outcome" => line_tainted,
+            _ if outcome_follows => true,
+            "outcome" => false,
             subject => {
                 aside.contains(&(fact.subject.clone(), fact.property.clone()))
                     || stateful(subject)
@@ -155,7 +176,7 @@ pub fn independent(comparison: &Comparison) -> (Vec<Parting>, Vec<Parting>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use contract::{Outcome, Status, ThreadView, View};
+    use contract::{Status, ThreadView, View};
 
     fn thread(name: &str, state: &str, call: Option<&str>) -> ThreadView {
         ThreadView {
@@ -233,6 +254,8 @@ mod tests {
             ("other D", with(ok, "running", "waiting"), with(ok, "running", "running")),
             // The worker had agreed meanwhile.
             ("worker E", with(ok, "waiting", "running"), with(ok, "running", "running")),
+            // So does what came of a call that went another way.
+            ("worker F", with(ok, "waiting", "waiting"), with(bad, "running", "running")),
         ]));
         let name = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         assert_eq!(
@@ -246,7 +269,31 @@ mod tests {
         );
         assert_eq!(
             names(&found.1),
-            [(2, name(&["outcome", "thread worker state"])), (3, name(&["thread worker state"]))]
+            [
+                (2, name(&["outcome", "thread worker state"])),
+                (3, name(&["thread worker state"])),
+                (6, name(&["outcome", "thread worker state", "thread other state"])),
+            ]
         );
+    }
+
+    #[test]
+    fn of_outcomes_of_one_kind_only_the_values_that_differ_are_told() {
+        let seen = |eax: &str| Outcome::Seen {
+            values: vec![("eip".to_owned(), "entry".to_owned()), ("eax".to_owned(), eax.to_owned())],
+        };
+        let names = |left: &Outcome, right: &Outcome| {
+            outcomes(left, right).iter().map(Differing::name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&seen("1"), &seen("2")), ["outcome eax"]);
+        assert_eq!(names(&seen("1"), &seen("1")), [""; 0]);
+        let returned = |status, values: &[(&str, &str)]| {
+            let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            Outcome::Returned { status, values: values.iter().map(pair).collect() }
+        };
+        let (ok, bad) = (Status::SUCCESS, Status::INVALID_HANDLE);
+        assert_eq!(names(&returned(ok, &[]), &returned(ok, &[("previous", "0")])), ["outcome previous"]);
+        assert_eq!(names(&returned(ok, &[]), &returned(bad, &[("previous", "0")])), ["outcome"]);
+        assert_eq!(names(&seen("1"), &returned(ok, &[])), ["outcome"]);
     }
 }

@@ -5,7 +5,7 @@
 //! by traces and stack walks.
 
 use super::Names;
-use contract::{FlagNames, Kernel, Named, ObjectId};
+use contract::{FlagNames, Kernel, LayoutInfo, Named, ObjectId};
 use guest::FieldInfo;
 use machine::{Machine, Va};
 use std::cell::OnceCell;
@@ -148,12 +148,47 @@ pub struct Layouts {
     kernel: &'static dyn Kernel,
     /// In the order of the kernel's image.
     known: Vec<OnceCell<Vec<Field>>>,
+    /// Structures whose places never change, the KPCR and the kernel's variables: their symbols are their
+    /// layouts' names.
+    fixed: Vec<(u32, LayoutInfo)>,
 }
 
 impl Layouts {
     /// Those of a kernel.
     pub fn new(kernel: &'static dyn Kernel) -> Layouts {
-        Layouts { kernel, known: kernel.image().layouts.iter().map(|_| OnceCell::new()).collect() }
+        let image = kernel.image();
+        let place = |info: &LayoutInfo| {
+            let symbol = image.symbols.iter().find(|(_, name)| **name == info.name);
+            symbol.map(|(at, _)| (*at, *info))
+        };
+        let fixed = image.layouts.iter().filter_map(place).collect();
+        Layouts { kernel, known: image.layouts.iter().map(|_| OnceCell::new()).collect(), fixed }
+    }
+
+    /// The structure with a fixed place that an address lies in: its own address, and its layout.
+    pub fn holding(&self, at: u32) -> Option<(u32, &'static str)> {
+        let inside = |(base, info): &&(u32, LayoutInfo)| (*base..*base + info.size).contains(&at);
+        self.fixed.iter().find(inside).map(|(base, info)| (*base, info.name))
+    }
+
+    /// Where the structure with a fixed place and this layout lies.
+    pub fn place(&self, layout: &str) -> Option<Va> {
+        self.fixed.iter().find(|(_, info)| info.name == layout).map(|(base, _)| Va(*base))
+    }
+
+    /// What lies at an offset of a structure, to stand behind its name: nothing at its start, else
+    /// `.ApcState.Process`, or `.ReadyList+40` behind the start of the last field before.
+    pub fn at(&self, layout: &str, offset: u32) -> String {
+        let info = self.kernel.image().layouts.iter().find(|info| info.name == layout);
+        // A pointer to a structure held in place means the structure, not its first field.
+        if let Some(path) = info.and_then(|info| starting_at(info.fields, offset)) {
+            return if offset == 0 { String::new() } else { format!(".{path}") };
+        }
+        let before = self.fields(layout).unwrap_or_default().iter().filter(|field| field.offset <= offset);
+        match before.max_by_key(|field| field.offset) {
+            Some(field) => format!(".{}+{:X}", field.path, offset - field.offset),
+            None => format!("+{offset:X}"),
+        }
     }
 
     /// The kernel.

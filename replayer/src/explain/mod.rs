@@ -5,7 +5,7 @@
 //! - [`story()`] is what a kernel did in an event, for telling why.
 //! - [`target`] finds structures and fields by name; [`writes()`] tells who wrote them.
 //! - [`calls()`] is an event's call trace: native routines with arguments, results and depth.
-//! - [`blocks()`] names the blocks of the pool that calls pass around.
+//! - [`told_calls`] are the same, with names for the blocks of the pool that they pass around.
 //! - [`Interrupts`] are those of a run, and which of them did nothing that a trace should tell.
 //! - [`fields`] names the fields in which two machines of one kernel differ.
 //! - [`stack`] walks a thread's stacks and names every slot.
@@ -23,13 +23,13 @@ mod story;
 pub mod target;
 mod writes;
 
-pub use blocks::blocks;
+pub use blocks::told_calls;
 pub use calls::{Call, End, Row, calls, rows};
 pub use fields::{Field, FieldChange, Layouts, camel};
 pub use interrupts::{Interrupts, Stretch};
 pub use names::Names;
 pub use sides::{side_by_side, traces};
-pub use story::{CodeLine, Story, line, story};
+pub use story::{CodeLine, Story, line, listing, story};
 pub use writes::{Changed, writes};
 
 use contract::Kernel;

@@ -1,8 +1,10 @@
 //! What lies at an address, in the words of the case.
 
-use super::fields::{self, Field, Layouts};
-use contract::{Kernel, Named, ObjectId, ObjectKind, Owner, Status};
+use super::blocks;
+use super::fields::{Field, Layouts};
+use contract::{Block, Kernel, Named, ObjectId, ObjectKind, Owner, Status};
 use machine::{Machine, Va};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -26,8 +28,11 @@ pub struct Names {
     layouts: Rc<Layouts>,
     /// The structures that live, processes and threads first.
     pub structures: Vec<Structure>,
-    /// Pointers that have names besides: [`super::blocks()`].
-    pub blocks: BTreeMap<u32, String>,
+    /// Pointers into blocks of the pool that are gone by now, or another's: [`super::told_calls`].
+    pub(super) blocks: BTreeMap<u32, String>,
+    machine: Machine,
+    /// The blocks of the pool that are in use, by address.
+    heap: OnceCell<Vec<Block>>,
 }
 
 /// The layout of an object that a case can name, besides processes and threads.
@@ -66,7 +71,8 @@ impl Names {
         for (id, layout) in kernel.structures(m) {
             let known = known.iter().find(|(known, _)| *known == id).map(|(_, name)| name.clone());
             let name = known.unwrap_or_else(|| match kernel.client_id(m, id) {
-                Some((process, 0)) => format!("process {process:04X}"),
+                Some((0, 0)) => "Idle".to_owned(),
+                Some((process, 0)) if layout == "EPROCESS" => format!("process {process:04X}"),
                 Some((process, thread)) => format!("thread {process:04X}.{thread:04X}"),
                 None => id.at.to_string(),
             });
@@ -80,7 +86,8 @@ impl Names {
                 structures.push(Structure { id: one.id, name, layout: info.name, size: info.size });
             }
         }
-        Names { kernel, layouts: Rc::clone(layouts), structures, blocks: BTreeMap::new() }
+        let (layouts, machine) = (Rc::clone(layouts), m.clone());
+        Names { kernel, layouts, structures, blocks: BTreeMap::new(), machine, heap: OnceCell::new() }
     }
 
     /// The kernel whose machine it is.
@@ -94,6 +101,14 @@ impl Names {
         found.map_or_else(|| id.at.to_string(), |structure| structure.name.clone())
     }
 
+    /// The name of the process with an id.
+    pub fn process(&self, id: u32) -> Option<&str> {
+        let has = |one: &&Structure| {
+            one.layout == "EPROCESS" && self.kernel.client_id(&self.machine, one.id) == Some((id, 0))
+        };
+        self.structures.iter().find(has).map(|one| one.name.as_str())
+    }
+
     /// A doubleword as a person reads it: what it points to, the status that it is, or its digits.
     pub fn value(&self, value: u32) -> String {
         self.meaning(value).unwrap_or_else(|| format!("{value:08X}"))
@@ -101,38 +116,36 @@ impl Names {
 
     /// What a doubleword points to, or the status that it is, where that is known.
     pub fn meaning(&self, value: u32) -> Option<String> {
+        let block = || self.blocks.get(&value).cloned().or_else(|| self.block(value));
+        self.lasting(value).or_else(block)
+    }
+
+    /// As [`Names::meaning`], but of the pool only processes, threads and what the case has named.
+    pub(super) fn lasting(&self, value: u32) -> Option<String> {
         if value < 0x1_0000 {
             return None;
         }
         let inside = |one: &&Structure| (one.id.at.0..one.id.at.0 + one.size).contains(&value);
         if let Some(one) = self.structures.iter().find(inside) {
-            return Some(match value - one.id.at.0 {
-                0 => format!("{} {}", one.name, one.layout),
-                offset => format!("{} {}.{}", one.name, one.layout, self.field_at(one, offset)),
-            });
+            let field = self.layouts.at(one.layout, value - one.id.at.0);
+            return Some(format!("{} {}{field}", one.name, one.layout));
         }
         if value >= 0x4000_0000
             && let Some(name) = Status(value).name()
         {
             return Some(name.to_owned());
         }
-        recorder::symbol(self.kernel, Va(value)).or_else(|| self.blocks.get(&value).cloned())
+        let variable = || {
+            let (at, layout) = self.layouts.holding(value)?;
+            Some(format!("{layout}{}", self.layouts.at(layout, value - at)))
+        };
+        variable().or_else(|| recorder::symbol(self.kernel, Va(value)))
     }
 
-    fn field_at(&self, structure: &Structure, offset: u32) -> String {
-        let layouts = &self.kernel.image().layouts;
-        let info = layouts.iter().find(|info| info.name == structure.layout);
-        // A pointer to a structure held in place means the structure, not its first field.
-        if let Some(path) = info.and_then(|info| fields::starting_at(info.fields, offset)) {
-            return path;
-        }
-        let fields = self.fields(structure.layout).unwrap_or_default();
-        let found = fields.iter().find(|field| (field.offset..field.offset + field.size).contains(&offset));
-        match found {
-            Some(field) if field.offset == offset => field.path.clone(),
-            Some(field) => format!("{}+{:X}", field.path, offset - field.offset),
-            None => format!("+{offset:X}"),
-        }
+    /// The block of the pool that a doubleword points into.
+    fn block(&self, value: u32) -> Option<String> {
+        let heap = self.heap.get_or_init(|| self.kernel.heap(&self.machine).blocks);
+        blocks::holding(heap, value).map(|block| blocks::title(&self.machine, block, self))
     }
 
     /// The fields of a layout that hold values; none when there is no such layout.

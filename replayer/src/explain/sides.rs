@@ -1,6 +1,6 @@
 //! Two call traces side by side.
 
-use super::{Interrupts, Names, Row, calls, rows};
+use super::{Interrupts, Names, Row, rows, told_calls};
 use crate::PairError;
 use recorder::{RecordError, Recording, Replay};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
@@ -25,7 +25,9 @@ pub fn traces(left: &Recording, right: &Recording, event: usize) -> Result<Strin
         };
         let look = || {
             let interrupts = Interrupts::of(recording, kernel, event..=event);
-            rows(&Names::new(kernel, &record.machine, &record.named), &calls(recording, event), &interrupts)
+            let names = Names::new(kernel, &record.machine, &record.named);
+            let (names, calls) = told_calls(recording, kernel, event, names);
+            rows(&names, &calls, &interrupts)
         };
         Replay::start(recording, kernel).look(event.checked_sub(1), look)
     };
@@ -95,17 +97,25 @@ fn folded(rows: Vec<(String, String)>) -> Vec<(String, String)> {
     out
 }
 
+/// A call of at most that width: what is too long loses the end of its arguments, and keeps its result.
+fn shortened(call: &str, width: usize) -> String {
+    let length = call.chars().count();
+    if length <= width {
+        return call.to_owned();
+    }
+    let end = call.rfind(')').map_or("", |at| &call[at..]);
+    let end = if end.chars().count() * 2 > width { "" } else { end };
+    let kept = call.chars().take(width - 1 - end.chars().count());
+    kept.chain(['…']).chain(end.chars()).collect()
+}
+
 fn layout(heads: (&str, &str), rows: &[(String, String)]) -> String {
     let longest = rows.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);
     let width = longest.max(heads.0.len()).min(COLUMN);
     let mut text = String::new();
     let head = (heads.0.to_owned(), heads.1.to_owned());
     for (left, right) in std::iter::once(&head).chain(rows) {
-        let left: String = if left.chars().count() > width {
-            left.chars().take(width - 1).chain(['…']).collect()
-        } else {
-            left.clone()
-        };
+        let left = shortened(left, width);
         text.push_str(format!("  {left:width$} | {right}").trim_end());
         text.push('\n');
     }
@@ -134,6 +144,15 @@ mod tests {
         ]
         .join("\n");
         assert_eq!(side_by_side(("nt", "reactos"), &ours, &theirs), expected);
+    }
+
+    #[test]
+    fn a_long_call_loses_arguments_and_keeps_its_result() {
+        let long = format!("KeInsertQueueApc({}) = STATUS_UNSUCCESSFUL", "00000000, ".repeat(9));
+        let text = side_by_side(("nt", "reactos"), &[row(0, &long)], &[]);
+        let line = text.lines().nth(1).unwrap();
+        assert!(line.contains("KeInsertQueueApc(00000000, ") && line.contains("…) = STATUS_UNSUCCESSFUL"));
+        assert_eq!(line.trim_end_matches(" |").chars().count(), COLUMN + 2, "{text}");
     }
 
     #[test]

@@ -61,17 +61,13 @@ pub struct Slot {
     pub meaning: Option<String>,
 }
 
-/// The stacks of a thread, first that of ring 0 if it is in use. None for a thread that has ended.
+/// The stacks of a thread, first that of ring 0 if it is in use: also of one that was preempted in ring 3,
+/// whose ring 0 goes on from a switch frame. None for a thread that has ended.
 pub fn stacks(names: &Names, m: &Machine, thread: &ThreadStatus) -> Vec<Stack> {
-    let Some(resume) = thread.resume else { return Vec::new() };
-    let mut found = Vec::new();
-    if !resume.user {
-        found.push(Walk::new(names, m, thread, 0).stack(resume));
-    }
-    if let Some(user) = if resume.user { Some(resume) } else { thread.user } {
-        found.push(Walk::new(names, m, thread, 3).stack(user));
-    }
-    found
+    let kernel = thread.switched.or(thread.resume.filter(|resume| !resume.user));
+    let user = thread.resume.filter(|resume| resume.user).or(thread.user);
+    let walk = |ring, from: contract::Resume| Walk::new(names, m, thread, ring).stack(from);
+    kernel.map(|from| walk(0, from)).into_iter().chain(user.map(|from| walk(3, from))).collect()
 }
 
 /// A stack that is being walked.

@@ -1,14 +1,17 @@
 //! What a kernel did in an event: its calls, the fields that changed, and where its thread stood when it
 //! was decided, with its stacks and the code that led there.
 
+use super::facts::Differing;
 use super::stack::{self, Stack};
-use super::{Call, End, FieldChange, Interrupts, Names, Row, blocks, calls, fields, rows};
-use contract::{Kernel, ObjectId, Outcome};
+use super::{Call, End, FieldChange, Interrupts, Names, Row, fields, rows, told_calls};
+use contract::{Fact, Kernel, ObjectId, Outcome};
 use machine::{Machine, Va};
 use recorder::{Player, Recording, SeekError};
 
 /// Instructions that are shown before the instant, at most.
 const BEFORE: u64 = 8;
+/// Instructions that are shown from there on.
+const BEHIND: usize = 3;
 
 /// What a kernel did in an event.
 #[derive(Clone, Debug)]
@@ -29,6 +32,8 @@ pub struct Story {
     pub stacks: Vec<Stack>,
     /// The last instructions up to then, in the order in which they were executed.
     pub code: Vec<CodeLine>,
+    /// The code that comes next.
+    pub next: Vec<CodeLine>,
 }
 
 /// An instruction, or a stage of a native routine.
@@ -42,12 +47,13 @@ pub struct CodeLine {
     pub text: String,
 }
 
-/// Tells what a kernel did in an event (counted from 1; 0 is booting). Of the interrupts given, those that
-/// did nothing but take time are folded in the trace.
+/// Tells what a kernel did in an event (counted from 1; 0 is booting) of which `facts` are what matters. Of
+/// the interrupts given, those that did nothing but take time are folded in the trace.
 ///
-/// The instant shown is where the event's outcome came from: for a status, the end of the innermost call
-/// that returned it first; else the end of the call that the line names, or of the last one that the
-/// acting thread made.
+/// The instant shown is that at which the first fact came to be, where that is no outcome and the event
+/// changed it. Else it is where the event's outcome came from: for a status, the end of the innermost call
+/// that returned it first; else the end of the call that the line names, or of the last one that the acting
+/// thread made.
 ///
 /// # Errors
 /// [`SeekError`].
@@ -55,18 +61,25 @@ pub fn story(
     recording: &Recording,
     kernel: &'static dyn Kernel,
     event: usize,
+    facts: &[Differing],
     interrupts: &Interrupts,
 ) -> Result<Story, SeekError> {
     let before = Player::at(recording, kernel, event, 0)?;
     let record = before.event().clone();
-    let mut names = Names::new(kernel, &record.machine, &record.named);
-    let calls = calls(recording, event);
-    names.blocks = blocks(recording, kernel, event, &calls, &names);
+    let names = Names::new(kernel, &record.machine, &record.named);
+    let (names, calls) = told_calls(recording, kernel, event, names);
     let init = kernel.scene(&record.machine).thread;
     let actor = actor(&record.text, &record.named, init).or(calls.last().map(|call| call.thread));
-    let decisive = decisive(&calls, &record.outcome, actor, &record.text);
     let start = before.machine().retired;
-    let until = decisive.and_then(|call| call.until).unwrap_or(record.end()).min(record.end());
+    let fact = facts.first().filter(|fact| fact.subject != "outcome");
+    let came = fact.map(|fact| came_to_be(kernel, &before, fact)).transpose()?.flatten();
+    let (decisive, until) = match came {
+        Some(at) => (calls.iter().rfind(|call| call.at <= at && call.until.is_none_or(|end| end > at)), at + 1),
+        None => {
+            let decisive = decisive(&calls, &record.outcome, actor, &record.text);
+            (decisive, decisive.and_then(|call| call.until).unwrap_or(record.end()).min(record.end()))
+        }
+    };
     let instant = until.saturating_sub(start);
     let mut player = before.clone();
     player.forward(instant.saturating_sub(BEFORE))?;
@@ -88,8 +101,40 @@ pub fn story(
         what: decisive.map_or_else(|| "the end of the event".to_owned(), |call| call.text(&names)),
         thread: names.object(thread),
         stacks,
+        next: listing(kernel, machine, machine.cpu.next(), BEHIND),
         code,
     })
+}
+
+/// The instant of the native routine's stage that gave a fact of the view the value that it has at the
+/// event's end; none when it had that before, or was given it by something else.
+fn came_to_be(
+    kernel: &'static dyn Kernel,
+    before: &Player,
+    fact: &Differing,
+) -> Result<Option<u64>, SeekError> {
+    let record = before.event();
+    let is_fact = |one: &Fact| one.subject == fact.subject && one.property == fact.property;
+    let value = |m: &Machine| kernel.view(m, &record.named).facts().into_iter().find(is_fact);
+    let last = value(&record.machine);
+    let has_it = |at: u64| -> Result<bool, SeekError> {
+        let mut player = before.clone();
+        player.forward(at.saturating_sub(before.machine().retired))?;
+        Ok(value(player.machine()) == last)
+    };
+    // Between a stage after which it is another and one after which it is not there is one that changed it.
+    let (mut low, mut high) = (0, record.trace.len());
+    if high == 0 || value(before.machine()) == last || !has_it(record.trace[high - 1].at + 1)? {
+        return Ok(None);
+    }
+    while low < high {
+        let middle = low.midpoint(high);
+        match has_it(record.trace[middle].at + 1)? {
+            true => high = middle,
+            false => low = middle + 1,
+        }
+    }
+    Ok(record.trace.get(low).map(|step| step.at))
 }
 
 /// The thread that a line is about: the first of its words that is a thread's name, or `init`, which is
@@ -127,11 +172,18 @@ fn decisive<'c>(
 
 /// The line of code at an address.
 pub fn line(kernel: &dyn Kernel, m: &Machine, at: Va) -> CodeLine {
-    let text = match kernel.image().routine(at) {
-        Some(_) => "native".to_owned(),
-        None => m.disassemble(m.cpu.cr3, at, 1).pop().map_or("(not mapped)".to_owned(), |(_, text)| text),
-    };
-    CodeLine { at, symbol: super::symbol(kernel, at), text }
+    let line = CodeLine { at, symbol: super::symbol(kernel, at), text: "(not mapped)".to_owned() };
+    listing(kernel, m, at, 1).pop().unwrap_or(line)
+}
+
+/// So many lines of code from an address on, but only one of a native routine; none where there is no
+/// memory.
+pub fn listing(kernel: &dyn Kernel, m: &Machine, at: Va, count: usize) -> Vec<CodeLine> {
+    let line = |(at, text)| CodeLine { at, symbol: super::symbol(kernel, at), text };
+    match kernel.image().routine(at) {
+        Some(_) => vec![line((at, "native".to_owned()))],
+        None => m.disassemble(m.cpu.cr3, at, count).into_iter().map(line).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -146,9 +198,32 @@ mod tests {
         for name in ["nt", "reactos"] {
             let kernel = recorder::kernels::by_name(name).unwrap();
             let recording = recorder::record(&case, kernel).unwrap();
-            let story = story(&recording, kernel, 3, &Interrupts::default()).unwrap();
+            let story = story(&recording, kernel, 3, &[], &Interrupts::default()).unwrap();
             assert!(story.what.starts_with("NtSetInformationProcess("), "{name}: {}", story.what);
             assert_eq!(story.thread, "init", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_state_was_decided_where_it_was_given() {
+        let text = "# A case.\nprocess app\nthread main in=app\nthread worker in=app\n\
+                    main NtTerminateThread thread=worker status=1\n";
+        let case = recorder::Case::parse("x", "x", text).unwrap();
+        let text = |text: &str| text.to_owned();
+        let (subject, property) = (text("thread worker"), text("state"));
+        let fact = Differing { subject, property, left: text("terminated"), right: text("running") };
+        for name in ["nt", "reactos"] {
+            let kernel = recorder::kernels::by_name(name).unwrap();
+            let recording = recorder::record(&case, kernel).unwrap();
+            let story = story(&recording, kernel, 4, &[fact.clone()], &Interrupts::default()).unwrap();
+            assert_eq!(story.thread, "worker", "{name}: {}", story.what);
+            let state = |instant: u64| {
+                let player = Player::at(&recording, kernel, 4, instant).unwrap();
+                let view = kernel.view(player.machine(), &player.event().named);
+                view.threads.into_iter().find(|thread| thread.name == "worker").unwrap().state
+            };
+            assert_eq!(state(story.instant), "terminated", "{name}");
+            assert_ne!(state(story.instant - 1), "terminated", "{name}");
         }
     }
 }

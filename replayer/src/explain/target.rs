@@ -24,6 +24,14 @@ pub struct Target {
     pub fields: Vec<Field>,
 }
 
+impl Target {
+    /// What it is and where: `worker ETHREAD.ExitStatus, 4 bytes at 81003EF0`.
+    pub fn title(&self) -> String {
+        let Target { label, size, at, .. } = self;
+        format!("{label}, {size} byte{} at {at}", if *size == 1 { "" } else { "s" })
+    }
+}
+
 /// Structures that begin with another one, which can be asked for in its place.
 const WITHIN: [(&str, &[&str]); 4] = [
     ("ETHREAD", &["KTHREAD", "DISPATCHER_HEADER"]),
@@ -35,30 +43,48 @@ const WITHIN: [(&str, &[&str]); 4] = [
 /// Structures of ring 3 that a kernel object points to: the object's layout, the field, the structure.
 const POINTED: [(&str, &str, &str); 2] = [("ETHREAD", "Tcb.Teb", "TEB"), ("EPROCESS", "Peb", "PEB")];
 
-/// Finds what a text names: an object of the case and a layout (`worker.ETHREAD`), or an address and a
-/// layout (`8100A2C0.KAPC`), and behind it a field, with those that hold it.
+/// Finds what a text names: an object of the case and a layout (`worker.ETHREAD`), an address and a layout
+/// (`8100A2C0.KAPC`), or a structure with a fixed place (`KPCR`), and behind it a field, with those that
+/// hold it.
 ///
 /// # Errors
 /// A text that says what there is none of, and the nearest name.
 pub fn find(names: &Names, m: &Machine, named: &[Named], text: &str) -> Result<Target, String> {
-    let mut parts = text.splitn(3, '.');
-    let (subject, layout, path) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
     let kernel = names.kernel();
     let known = || kernel.image().layouts.iter().map(|info| info.name);
-    let Some(layout) = layout else {
-        return Err(format!("`{text}` names no structure; write it as worker.ETHREAD"));
+    let (subject, rest) = text.split_once('.').unwrap_or((text, ""));
+    let fixed = known().find(|name| name.eq_ignore_ascii_case(subject));
+    let fixed = fixed.and_then(|name| Some((name, names.layouts().place(name)?)));
+    let (layout, path) = match fixed {
+        Some((name, _)) => (name, Some(rest).filter(|_| text.contains('.'))),
+        None => rest.split_once('.').map_or((rest, None), |(layout, path)| (layout, Some(path))),
     };
+    if subject.is_empty() || layout.is_empty() || path == Some("") {
+        return Err(format!(
+            "`{text}` names no structure or field; write it as worker.ETHREAD or worker.ETHREAD.ExitStatus"
+        ));
+    }
     let info = kernel.image().layouts.iter().find(|info| info.name.eq_ignore_ascii_case(layout));
     let Some(info) = info else {
         return Err(format!("{} has no structure {layout}{}", kernel.name(), mean(layout, known())));
     };
-    let (id, at, cr3) = place(names, m, named, subject, info.name)?;
-    let label = format!("{} {}", id.map_or(subject.to_owned(), |id| names.object(id)), info.name);
+    let (id, at, cr3) = match fixed {
+        Some((_, at)) => (None, at, m.cpu.cr3),
+        None => place(names, m, named, subject, info.name)?,
+    };
+    let label = match (fixed, id) {
+        (Some((name, _)), _) => name.to_owned(),
+        (None, Some(id)) => format!("{} {}", names.object(id), info.name),
+        (None, None) => format!("{at} {}", info.name),
+    };
     let fields = names.fields(info.name).unwrap_or_default().to_vec();
     let Some(path) = path else { return Ok(Target { label, id, at, size: info.size, cr3, fields }) };
     let Some((offset, size, spelled)) = part(info.fields, path) else {
         let all: Vec<String> = fields.iter().map(|field| field.path.clone()).collect();
-        return Err(format!("{} has no field {path}{}", info.name, mean_field(path, &all)));
+        let near = mean_field(path, &all);
+        let whole = text.strip_suffix(path).unwrap_or(text).trim_end_matches('.');
+        let near = if near.is_empty() { format!("; show --struct {whole} lists all") } else { near };
+        return Err(format!("{} has no field {path}{near}", info.name));
     };
     let inside = |field: &Field| field.offset >= offset && field.offset + field.size <= offset + size;
     let fields =
@@ -75,9 +101,8 @@ fn place(
     subject: &str,
     layout: &str,
 ) -> Result<(Option<ObjectId>, Va, u32), String> {
-    if subject.len() == 8
-        && let Ok(at) = u32::from_str_radix(subject, 16)
-    {
+    let digits = subject.strip_prefix("0x").or(Some(subject).filter(|digits| digits.len() == 8));
+    if let Some(at) = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()) {
         return Ok((None, Va(at), m.cpu.cr3));
     }
     let all: Vec<_> = names.structures.iter().filter(|one| one.name == subject).collect();
@@ -85,10 +110,13 @@ fn place(
         if named.iter().any(|one| one.name == subject) {
             return Err(format!("{subject} is not there at that instant, or has no structure that is known"));
         }
-        let known = names.structures.iter().map(|one| one.name.as_str());
-        let address = u32::from_str_radix(subject.trim_start_matches("0x"), 16);
-        let digits = address.map(|at| format!("; the address is written {}.{layout}", Va(at)));
-        return Err(format!("nothing is named {subject}{}", digits.unwrap_or_else(|_| mean(subject, known))));
+        let mut known: Vec<&str> = names.structures.iter().map(|one| one.name.as_str()).collect();
+        known.dedup();
+        let hint = match u32::from_str_radix(subject, 16) {
+            Ok(at) => format!("; the address is written {}.{layout}", Va(at)),
+            Err(_) => mean(subject, known.iter().copied()),
+        };
+        return Err(format!("nothing is named {subject}{hint}\nthere are: {}", known.join(", ")));
     }
     let space = |id: ObjectId| {
         let threads = names.kernel().threads(m);
@@ -200,6 +228,11 @@ mod tests {
                 assert!(find("app.EPROCESS.Pcb").is_ok() && find("init.EPROCESS").is_ok(), "{name}");
                 let raw = format!("{:08X}.KAPC", thread.at.0);
                 assert_eq!(find(&raw).unwrap().at, thread.at);
+                assert_eq!(find(&format!("0x{raw}")), find(&raw));
+                let state = find("worker.KTHREAD.State").unwrap();
+                assert_eq!(state.at, find("worker.ETHREAD.Tcb.State").unwrap().at, "{name}");
+                assert_eq!(find("kpcr").unwrap().label, "KPCR", "{name}");
+                assert_eq!(find("KPCR.Irql").unwrap().size, 1, "{name}");
             });
         }
     }
@@ -208,14 +241,21 @@ mod tests {
     fn what_there_is_none_of_is_told_with_the_nearest_name() {
         with("nt", |names, m, named| {
             let told = |text: &str| find(names, m, named, text).unwrap_err();
-            assert_eq!(told("workr.ETHREAD"), "nothing is named workr; did you mean worker?");
+            let hint = "nothing is named workr; did you mean worker?\nthere are: Idle, System, ";
+            assert!(told("workr.ETHREAD").starts_with(hint), "{}", told("workr.ETHREAD"));
             assert_eq!(told("worker.ETHRED"), "nt has no structure ETHRED; did you mean ETHREAD?");
             assert_eq!(told("worker.EPROCESS"), "worker is no EPROCESS; it is ETHREAD");
             assert_eq!(
                 told("worker.ETHREAD.ExitStatu"),
                 "ETHREAD has no field ExitStatu; did you mean ExitStatus?"
             );
-            assert!(told("worker").contains("worker.ETHREAD"));
+            for part in ["worker", "worker.", "worker.ETHREAD.", ".ETHREAD", "", "KPCR."] {
+                assert!(told(part).contains("write it as worker.ETHREAD"), "{part}: {}", told(part));
+            }
+            assert_eq!(
+                told("worker.ETHREAD.Foo"),
+                "ETHREAD has no field Foo; show --struct worker.ETHREAD lists all"
+            );
         });
     }
 }

@@ -22,8 +22,9 @@ pub struct Changed {
 }
 
 /// Every write that changed what `text` names (as [`target::find`] understands it), in the order in which
-/// they were made, from the event on in which the object was named, to its end. An object's address is
-/// that which it has at the end of the case, or had when it was seen last.
+/// they were made, from the event on in which the object was named (from booting on, where no event named
+/// it), to the end. An object's address is that which it has at the end of the case, or had when it was seen
+/// last.
 ///
 /// # Errors
 /// A text that says what cannot be found; [`SeekError`], as text.
@@ -64,7 +65,8 @@ pub fn writes(
     Ok((target, found))
 }
 
-/// What the text names at the last event that has it, and the event in which its object was named.
+/// What the text names at the last event that has it, and the event in which its object was named; 0 for
+/// booting.
 fn last_seen(
     recording: &Recording,
     kernel: &'static dyn Kernel,
@@ -80,7 +82,7 @@ fn last_seen(
                     let named = recording.event(*number).map(|event| &event.named);
                     named.is_some_and(|named| named.iter().any(|one| Some(one.id) == target.id))
                 };
-                let first = (1..=recording.events.len()).find(has).unwrap_or(1);
+                let first = (1..=recording.events.len()).find(has).unwrap_or(0);
                 return Ok((target, first));
             }
             Err(error) => told = told.or(Some(error)),

@@ -2,8 +2,9 @@
 
 use super::{Rules, chip, document};
 use crate::Compared;
+use crate::explain::facts::Differing;
 use crate::explain::{
-    FieldChange, Interrupts, Layouts, Names, Row, Story, calls, facts, fields, rows, stack, story,
+    FieldChange, Interrupts, Layouts, Names, Row, Story, facts, fields, rows, stack, story, told_calls,
 };
 use crate::formats::Entry;
 use crate::judge::Verdict;
@@ -50,6 +51,7 @@ pub fn page(
     ];
     let first = facts::first(comparison);
     let parting = first.as_ref().map(|parting| parting.event - 1);
+    let facts = first.map(|parting| parting.facts).unwrap_or_default();
     let (label, class) = chip(&entry.verdict);
     let body = html! {
         header .top {
@@ -90,7 +92,7 @@ pub fn page(
                         }
                     }
                     (told(&comparison.event_rows(index), &lanes))
-                    @if here { (parted(&lanes, index)) }
+                    @if here { (parted(&lanes, index, &facts)) }
                     (details(&lanes, index))
                 }
             }
@@ -158,10 +160,10 @@ fn left_behind((left, right): &(LeftBehind, LeftBehind), lanes: &[Lane; 2]) -> M
 }
 
 /// Where each kernel stood when the first difference was decided.
-fn parted(lanes: &[Lane; 2], index: usize) -> Markup {
+fn parted(lanes: &[Lane; 2], index: usize, facts: &[Differing]) -> Markup {
     let stories: Vec<Option<Story>> = lanes
         .iter()
-        .map(|lane| story(lane.recording, lane.kernel, index + 1, &lane.interrupts).ok())
+        .map(|lane| story(lane.recording, lane.kernel, index + 1, facts, &lane.interrupts).ok())
         .collect();
     html! {
         details .story open {
@@ -281,7 +283,8 @@ impl Lane<'_> {
         };
         let names = |m| Names::with(&self.layouts, m, &event.named);
         let (old, new) = (names(&before.machine), names(&event.machine));
-        let rows = rows(&new, &calls(self.recording, number), &self.interrupts);
+        let (new, calls) = told_calls(self.recording, self.kernel, number, new);
+        let rows = rows(&new, &calls, &self.interrupts);
         let changes = fields::between((&old, &before.machine), (&new, &event.machine));
         (rows, changes.into_iter().filter(|change| !change.is_scheduling()).collect())
     }

@@ -21,6 +21,7 @@ pub(crate) use process::*;
 pub(crate) use thread::*;
 pub(crate) use user::*;
 
+use crate::global::KernelData;
 use contract::{FlagNames, LayoutInfo};
 use guest::Pointer;
 
@@ -33,6 +34,8 @@ pub(crate) fn layouts() -> Vec<LayoutInfo> {
     vec![
         row::<EThread>("ETHREAD", EThread::FIELDS),
         row::<EProcess>("EPROCESS", EProcess::FIELDS),
+        row::<KThread>("KTHREAD", KThread::FIELDS),
+        row::<KProcess>("KPROCESS", KProcess::FIELDS),
         row::<KApc>("KAPC", KApc::FIELDS),
         row::<KTrapFrame>("KTRAP_FRAME", KTrapFrame::FIELDS),
         row::<KSwitchFrame>("KSWITCHFRAME", KSwitchFrame::FIELDS),
@@ -45,6 +48,8 @@ pub(crate) fn layouts() -> Vec<LayoutInfo> {
         row::<KMutant>("KMUTANT", KMutant::FIELDS),
         row::<KTimer>("KTIMER", KTimer::FIELDS),
         row::<KPcr>("KPCR", KPcr::FIELDS),
+        row::<KUserSharedData>("KUSER_SHARED_DATA", KUserSharedData::FIELDS),
+        row::<KernelData>("KernelData", KernelData::FIELDS),
         row::<DebugObject>("DEBUG_OBJECT", DebugObject::FIELDS),
         row::<DebugEvent>("DEBUG_EVENT", DebugEvent::FIELDS),
         row::<ObjectHeader>("OBJECT_HEADER", ObjectHeader::FIELDS),

@@ -31,7 +31,8 @@ pub(crate) fn frames(nt: &Nt, m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'
     if let Ok(Some(frame)) = peek.get(tcb.trap_frame()) {
         trap(&mut peek, frame.va());
     }
-    let mut ebp = Va(thread.resume.filter(|resume| !resume.user).map_or(0, |resume| resume.ebp));
+    let ring0 = thread.switched.or(thread.resume.filter(|resume| !resume.user));
+    let mut ebp = Va(ring0.map_or(0, |resume| resume.ebp));
     for _ in 0..FRAMES {
         if !inside(ebp) {
             break;
@@ -42,11 +43,7 @@ pub(crate) fn frames(nt: &Nt, m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'
             _ => break,
         }
     }
-    if !thread.current
-        && let Ok(at) = peek.get(tcb.kernel_stack())
-        && inside(at)
-        && thread.resume.is_some()
-    {
+    if let Some(at) = thread.switched.map(|switched| Va(switched.esp)).filter(|at| inside(*at)) {
         found.push((at, "KSWITCHFRAME"));
         let start = nt.code.kernel.symbol("KiThreadStartup");
         let behind = match peek.get(KSwitchFrame::at(at).ret_addr()) == Ok(start) {

@@ -45,7 +45,7 @@ pub(crate) fn inventory(m: &Machine) -> Vec<(String, u32)> {
     let ids = table.and_then(|table| peek.get(table.handle_count())).unwrap_or(0);
     found.push(("ids".to_owned(), ids));
     for process in processes(m) {
-        let id = peek.get(process.unique_process_id()).unwrap_or(0);
+        let id = format!("process {:04X}", peek.get(process.unique_process_id()).unwrap_or(0));
         let list = walk(&mut peek, process.thread_list_head(), EThread::thread_list_entry);
         found.push((format!("threads of {id}"), list.map_or(0, |list| list.len() as u32)));
         found.push((format!("handles of {id}"), ob::handle_count(&mut peek, process).unwrap_or(0)));

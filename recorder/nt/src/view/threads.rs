@@ -60,13 +60,14 @@ fn status(nt: &Nt, m: &Machine, process: EProcess, thread: EThread) -> Option<Th
         true => user_registers(&mut peek, KThread::user_frame(top)),
         false => None,
     };
-    let resume = match activity {
-        Activity::Terminated => None,
-        _ if current => {
+    let alive = activity != Activity::Terminated;
+    let switched = if alive && !current { switched(&mut peek, tcb) } else { None };
+    let resume = match alive {
+        true if current => {
             Some(Resume { eip: m.cpu.eip, esp: m.cpu.esp(), ebp: m.cpu.reg(Reg::Ebp), user: in_user })
         }
-        _ if user.is_some() && was_in_user(nt, &mut peek, tcb, top) => user,
-        _ => switched(&mut peek, tcb),
+        true if user.is_some() && was_in_user(nt, &mut peek, tcb, top) => user,
+        _ => switched,
     };
     Some(ThreadStatus {
         id: ob::id(&mut peek, thread.va())?,
@@ -75,6 +76,7 @@ fn status(nt: &Nt, m: &Machine, process: EProcess, thread: EThread) -> Option<Th
         current,
         system,
         resume,
+        switched,
         user,
         stack: (if top.is_null() { Va(0) } else { top.sub(KERNEL_STACK_SIZE) }, top),
         cr3: peek.get(process.pcb().directory_table_base()).ok()?,

@@ -28,7 +28,7 @@ pub(crate) fn all(m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static str)>
             found.push((at, "KTRAP_FRAME"));
         }
     };
-    let switched_out = !thread.current && thread.resume.is_some();
+    let switched_out = thread.switched.is_some();
     // No call that ends in a switch leaves so little on the stack.
     let never_ran = switched_out
         && !high.is_null()
@@ -43,7 +43,8 @@ pub(crate) fn all(m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static str)>
     if let Ok(at) = p.get(tcb.trap_frame()) {
         trap(&mut p, at);
     }
-    let mut ebp = Va(thread.resume.filter(|resume| !resume.user).map_or(0, |resume| resume.ebp));
+    let ring0 = thread.switched.or(thread.resume.filter(|resume| !resume.user));
+    let mut ebp = Va(ring0.map_or(0, |resume| resume.ebp));
     for _ in 0..LINKS {
         if !inside(ebp) {
             break;

@@ -47,7 +47,7 @@ pub(crate) fn all(m: &Machine) -> Vec<(String, u32)> {
     let processes = super::processes(m);
     found.push(("locks held".to_owned(), locks(m, &processes)));
     for process in processes {
-        let name = name(m, process);
+        let name = format!("process {:04X}", p.get(process.unique_process_id()).unwrap_or(0));
         let handles = ob::handle::entries(&mut p, process).unwrap_or_default().len() as u32;
         found.push((format!("handles of {name}"), handles));
         found.push((format!("threads of {name}"), super::threads::of(m, process).len() as u32));
@@ -67,14 +67,6 @@ fn locks(m: &Machine, processes: &[EProcess]) -> u32 {
         held += u32::from(p.get(process.handle_table_lock()).is_ok_and(|lock| lock != 0));
     }
     held
-}
-
-/// A process by its image's name and its id.
-fn name(m: &Machine, process: EProcess) -> String {
-    let mut p = Peek::new(m);
-    let raw = p.get(process.image_file_name()).unwrap_or([0; 16]);
-    let text: String = raw.iter().take_while(|byte| **byte != 0).map(|byte| char::from(*byte)).collect();
-    format!("{text} ({})", p.get(process.unique_process_id()).unwrap_or(0))
 }
 
 /// [`contract::Kernel::heap`].

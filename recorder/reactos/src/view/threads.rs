@@ -37,6 +37,7 @@ pub(crate) fn all(m: &Machine) -> Vec<ThreadStatus> {
                 current: thread == current,
                 system: Some(process) == system,
                 resume: if ended { None } else { resume(m, thread, user) },
+                switched: if ended || thread == current { None } else { stand(m, thread) },
                 user,
                 stack,
                 cr3,
