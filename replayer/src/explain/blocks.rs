@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 /// Bytes of a block that are searched for its owner.
 const SEARCHED: u32 = 0x1000;
+/// The pool lies above user space.
+const KERNEL: u32 = 0x8000_0000;
 
 /// The calls of an event (counted from 1; 0 is booting), and those names with which they are told: what an
 /// argument that points into the pool was when the call was made, for it may be gone at the event's end.
@@ -35,11 +37,15 @@ fn blocks(
     let mut found: BTreeMap<u32, String> = BTreeMap::new();
     let Ok(mut player) = Player::at(recording, kernel, event, 0) else { return found };
     let start = player.machine().retired;
+    let threads = [player.machine(), &player.event().machine].map(|m| kernel.threads(m));
+    let stacks: Vec<_> = threads.iter().flatten().map(|thread| thread.stack.0.0..thread.stack.1.0).collect();
     let mut heap: Vec<Block> = Vec::new();
     for call in calls.iter().filter(|call| !call.earlier) {
-        let unknown = |value: &&u32| **value >= 0x1_0000 && !found.contains_key(*value);
-        let wanted: Vec<u32> = call.args.iter().filter(unknown).copied().collect();
-        let wanted: Vec<u32> = wanted.into_iter().filter(|value| names.lasting(*value).is_none()).collect();
+        let elsewhere = |value: u32| value < KERNEL || stacks.iter().any(|stack| stack.contains(&value));
+        let unknown = |value: &u32| {
+            !elsewhere(*value) && !found.contains_key(value) && names.lasting(*value).is_none()
+        };
+        let wanted: Vec<u32> = call.args.iter().copied().filter(unknown).collect();
         if wanted.is_empty() {
             continue;
         }
@@ -48,11 +54,7 @@ fn blocks(
             break;
         }
         let m = player.machine();
-        let stacks: Vec<_> = kernel.threads(m).into_iter().map(|thread| thread.stack).collect();
         for value in wanted {
-            if stacks.iter().any(|(low, high)| (low.0..high.0).contains(&value)) {
-                continue;
-            }
             if holding(&heap, value).is_none() {
                 heap = kernel.heap(m).blocks;
             }

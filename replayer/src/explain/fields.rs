@@ -177,17 +177,12 @@ impl Layouts {
     }
 
     /// What lies at an offset of a structure, to stand behind its name: nothing at its start, else
-    /// `.ApcState.Process`, or `.ReadyList+40` behind the start of the last field before.
+    /// `.ApcState.Process`, or `.ReadyList+40` behind the last field before.
     pub fn at(&self, layout: &str, offset: u32) -> String {
         let info = self.kernel.image().layouts.iter().find(|info| info.name == layout);
-        // A pointer to a structure held in place means the structure, not its first field.
-        if let Some(path) = info.and_then(|info| starting_at(info.fields, offset)) {
-            return if offset == 0 { String::new() } else { format!(".{path}") };
-        }
-        let before = self.fields(layout).unwrap_or_default().iter().filter(|field| field.offset <= offset);
-        match before.max_by_key(|field| field.offset) {
-            Some(field) => format!(".{}+{:X}", field.path, offset - field.offset),
-            None => format!("+{offset:X}"),
+        match offset {
+            0 => String::new(),
+            _ => info.map_or(format!("+{offset:X}"), |info| inside(info.fields, offset)),
         }
     }
 
@@ -225,16 +220,23 @@ fn leaves(fields: &[FieldInfo], path: &str, base: u32, flags: &[&FlagNames], fou
     }
 }
 
-/// The field that starts at an offset, the outermost if several do, whether it holds a value or a
-/// structure.
-pub fn starting_at(fields: &[FieldInfo], offset: u32) -> Option<String> {
-    if let Some(field) = fields.iter().find(|field| field.offset == offset) {
-        return Some(camel(field.name));
+/// The field at an offset, or the last one before it and how far behind its start. A pointer to a structure
+/// held in place means the structure, not its first field.
+fn inside(fields: &[FieldInfo], offset: u32) -> String {
+    // Of fields that share their start the first, which is the union's.
+    let Some(start) = fields.iter().map(|field| field.offset).filter(|start| *start <= offset).max() else {
+        return format!("+{offset:X}");
+    };
+    let held = |field: &&FieldInfo| field.offset == start && !field.inner.is_empty();
+    let field = fields.iter().find(held).or(fields.iter().find(|field| field.offset == start));
+    let (name, rest) = (field.map_or(String::new(), |field| camel(field.name)), offset - start);
+    match field {
+        _ if rest == 0 => format!(".{name}"),
+        Some(field) if !field.inner.is_empty() && rest < field.size => {
+            format!(".{name}{}", inside(field.inner, rest))
+        }
+        _ => format!(".{name}+{rest:X}"),
     }
-    let holds = |field: &&FieldInfo| (field.offset..field.offset + field.size).contains(&offset);
-    let outer = fields.iter().find(|field| !field.inner.is_empty() && holds(field))?;
-    let inner = starting_at(outer.inner, offset - outer.offset)?;
-    Some(format!("{}.{inner}", camel(outer.name)))
 }
 
 /// A field's name as NT spells it: `cross_thread_flags` is `CrossThreadFlags`.
@@ -316,6 +318,11 @@ mod tests {
             found.iter().map(|field| (field.path.as_str(), field.offset, field.size)).collect();
         assert_eq!(rows, [("Header.Kind", 0x10, 1), ("Header.SignalState", 0x14, 4), ("State", 0x20, 1)]);
         assert_eq!(found[1].bits, [(1, "Set")]);
+        let named = [0x10, 0x14, 0x16, 0x18, 0x20, 0x2C].map(|offset| inside(THREAD, offset));
+        let expected =
+            [".Header", ".Header.SignalState", ".Header.SignalState+2", ".Header+8", ".State", ".State+C"];
+        assert_eq!(named, expected);
+        assert_eq!(inside(THREAD, 8), "+8");
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! that KiUserApcDispatcher finds. What is left is told by what it holds.
 
 use super::{Names, fields};
-use contract::{ThreadStatus, context, routine::RoutineInfo};
-use machine::{Machine, PAGE, Va};
+use contract::{Resume, ThreadStatus, context, routine::RoutineInfo};
+use machine::{Machine, PAGE, Reg, Va};
 
 /// Links of an EBP chain that are followed, at most.
 const LINKS: usize = 64;
@@ -62,11 +62,15 @@ pub struct Slot {
 }
 
 /// The stacks of a thread, first that of ring 0 if it is in use: also of one that was preempted in ring 3,
-/// whose ring 0 goes on from a switch frame. None for a thread that has ended.
+/// whose ring 0 goes on from a switch frame. None for a thread that has ended and is not at work any more.
 pub fn stacks(names: &Names, m: &Machine, thread: &ThreadStatus) -> Vec<Stack> {
-    let kernel = thread.switched.or(thread.resume.filter(|resume| !resume.user));
-    let user = thread.resume.filter(|resume| resume.user).or(thread.user);
-    let walk = |ring, from: contract::Resume| Walk::new(names, m, thread, ring).stack(from);
+    // Who has just ended is signaled already, and has the processor up to its last switch.
+    let (cpu, user) = (&m.cpu, m.cpu.cpl() == 3);
+    let running = Resume { eip: cpu.eip, esp: cpu.esp(), ebp: cpu.reg(Reg::Ebp), user };
+    let Some(resume) = thread.resume.or(thread.current.then_some(running)) else { return Vec::new() };
+    let kernel = thread.switched.or(Some(resume).filter(|resume| !resume.user));
+    let user = Some(resume).filter(|resume| resume.user).or(thread.user);
+    let walk = |ring, from| Walk::new(names, m, thread, ring).stack(from);
     kernel.map(|from| walk(0, from)).into_iter().chain(user.map(|from| walk(3, from))).collect()
 }
 
@@ -102,7 +106,7 @@ impl<'a> Walk<'a> {
         (stage > 0).then_some(info)
     }
 
-    fn stack(mut self, from: contract::Resume) -> Stack {
+    fn stack(mut self, from: Resume) -> Stack {
         // A switch frame may lie below where ESP will be once the thread goes on.
         let lowest = self.structures.iter().map(|(at, ..)| *at).min().unwrap_or(from.esp);
         let (esp, mut slots) = (lowest.min(from.esp), Vec::new());
@@ -161,7 +165,7 @@ impl<'a> Walk<'a> {
     /// What the thread itself executes, if that has no frame of its own yet.
     fn innermost(
         &self,
-        from: &contract::Resume,
+        from: &Resume,
         esp: u32,
         slots: &mut Vec<(u32, String)>,
     ) -> Vec<StackFrame> {
@@ -184,7 +188,7 @@ impl<'a> Walk<'a> {
     /// return address of the call that it made last, right below its locals.
     fn owner(
         &self,
-        from: &contract::Resume,
+        from: &Resume,
         index: usize,
         low: u32,
         link: u32,

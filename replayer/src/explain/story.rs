@@ -52,8 +52,8 @@ pub struct CodeLine {
 ///
 /// The instant shown is that at which the first fact came to be, where that is no outcome and the event
 /// changed it. Else it is where the event's outcome came from: for a status, the end of the innermost call
-/// that returned it first; else the end of the call that the line names, or of the last one that the acting
-/// thread made.
+/// that returned it first; else the end of the call that the line names, of the first service that the acting
+/// thread called, or of the last routine.
 ///
 /// # Errors
 /// [`SeekError`].
@@ -74,9 +74,13 @@ pub fn story(
     let fact = facts.first().filter(|fact| fact.subject != "outcome");
     let came = fact.map(|fact| came_to_be(kernel, &before, fact)).transpose()?.flatten();
     let (decisive, until) = match came {
-        Some(at) => (calls.iter().rfind(|call| call.at <= at && call.until.is_none_or(|end| end > at)), at + 1),
+        Some((at, thread)) => {
+            let in_it = |call: &&Call| call.at <= at && call.until.is_none_or(|end| end > at);
+            let own = calls.iter().filter(|call| Some(call.thread) == thread && in_it(call));
+            (own.max_by_key(|call| call.depth), at + 1)
+        }
         None => {
-            let decisive = decisive(&calls, &record.outcome, actor, &record.text);
+            let decisive = decisive(kernel, &calls, &record.outcome, actor, &record.text);
             (decisive, decisive.and_then(|call| call.until).unwrap_or(record.end()).min(record.end()))
         }
     };
@@ -107,12 +111,13 @@ pub fn story(
 }
 
 /// The instant of the native routine's stage that gave a fact of the view the value that it has at the
-/// event's end; none when it had that before, or was given it by something else.
+/// event's end, and the thread that was at work; none when it had that before, or was given it by something
+/// else.
 fn came_to_be(
     kernel: &'static dyn Kernel,
     before: &Player,
     fact: &Differing,
-) -> Result<Option<u64>, SeekError> {
+) -> Result<Option<(u64, Option<ObjectId>)>, SeekError> {
     let record = before.event();
     let is_fact = |one: &Fact| one.subject == fact.subject && one.property == fact.property;
     let value = |m: &Machine| kernel.view(m, &record.named).facts().into_iter().find(is_fact);
@@ -134,7 +139,8 @@ fn came_to_be(
             false => low = middle + 1,
         }
     }
-    Ok(record.trace.get(low).map(|step| step.at))
+    let of = |thread: u16| record.threads.get(usize::from(thread)).copied();
+    Ok(record.trace.get(low).map(|step| (step.at, of(step.thread))))
 }
 
 /// The thread that a line is about: the first of its words that is a thread's name, or `init`, which is
@@ -150,6 +156,7 @@ fn actor(text: &str, named: &[contract::Named], init: ObjectId) -> Option<Object
 }
 
 fn decisive<'c>(
+    kernel: &dyn Kernel,
     calls: &'c [Call],
     outcome: &Outcome,
     actor: Option<ObjectId>,
@@ -167,7 +174,8 @@ fn decisive<'c>(
     }
     let ended = || own().filter(|call| call.until.is_some());
     let named = ended().find(|call| text.split_whitespace().any(|word| word == call.routine));
-    named.or_else(|| ended().max_by_key(|call| call.until))
+    let service = || ended().find(|call| kernel.image().services.contains_key(call.routine.as_str()));
+    named.or_else(service).or_else(|| ended().max_by_key(|call| call.until))
 }
 
 /// The line of code at an address.
