@@ -124,7 +124,11 @@ fn a_process_that_csrss_does_not_take_is_terminated_before_it_runs() {
             assert_eq!(d.try_thread(process, flags, &[]).0, NO_MEMORY);
             d.has("process app state terminated");
             d.has("process app exit status C0000017");
-            assert_eq!(d.count(&format!("handles of process {id:04X}")), handles, "the thread's handle is closed");
+            assert_eq!(
+                d.count(&format!("handles of process {id:04X}")),
+                handles,
+                "the thread's handle is closed"
+            );
             let of = ["NtCreateThread", "CsrssRequest", "NtTerminateProcess", "NtClose", "NtResumeThread"];
             assert_eq!(order(&d, &of), ["NtCreateThread", "CsrssRequest", "NtTerminateProcess", "NtClose"]);
             assert!(!d.trace.contains(&"LdrpInitialize"), "it never ran: {:?}", d.trace);

@@ -42,9 +42,8 @@ fn blocks(
     let mut heap: Vec<Block> = Vec::new();
     for call in calls.iter().filter(|call| !call.earlier) {
         let elsewhere = |value: u32| value < KERNEL || stacks.iter().any(|stack| stack.contains(&value));
-        let unknown = |value: &u32| {
-            !elsewhere(*value) && !found.contains_key(value) && names.lasting(*value).is_none()
-        };
+        let unknown =
+            |value: &u32| !elsewhere(*value) && !found.contains_key(value) && names.lasting(*value).is_none();
         let wanted: Vec<u32> = call.args.iter().copied().filter(unknown).collect();
         if wanted.is_empty() {
             continue;

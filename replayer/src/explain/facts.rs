@@ -64,11 +64,10 @@ fn outcomes(left: &Outcome, right: &Outcome) -> Vec<Differing> {
     };
     let (ours, theirs) = match (left, right) {
         (Outcome::Seen { values: ours }, Outcome::Seen { values: theirs }) => (ours, theirs),
-        (Outcome::Returned { status: one, values: ours }, Outcome::Returned { status: other, values: theirs })
-            if one == other =>
-        {
-            (ours, theirs)
-        }
+        (
+            Outcome::Returned { status: one, values: ours },
+            Outcome::Returned { status: other, values: theirs },
+        ) if one == other => (ours, theirs),
         _ => return differing("", left.to_string(), right.to_string()).into_iter().collect(),
     };
     let value = |values: &[(String, String)], name: &str| {

@@ -163,12 +163,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What the thread itself executes, if that has no frame of its own yet.
-    fn innermost(
-        &self,
-        from: &Resume,
-        esp: u32,
-        slots: &mut Vec<(u32, String)>,
-    ) -> Vec<StackFrame> {
+    fn innermost(&self, from: &Resume, esp: u32, slots: &mut Vec<(u32, String)>) -> Vec<StackFrame> {
         if self.at_stage(from.eip).is_some() {
             return Vec::new();
         }
@@ -186,13 +181,7 @@ impl<'a> Walk<'a> {
 
     /// The native routine whose frame a link is, and where it goes on: the one whose stage is the
     /// return address of the call that it made last, right below its locals.
-    fn owner(
-        &self,
-        from: &Resume,
-        index: usize,
-        low: u32,
-        link: u32,
-    ) -> Option<(RoutineInfo, u32)> {
+    fn owner(&self, from: &Resume, index: usize, low: u32, link: u32) -> Option<(RoutineInfo, u32)> {
         if let Some(info) = self.at_stage(from.eip).filter(|_| index == 0) {
             return Some((info, from.eip));
         }

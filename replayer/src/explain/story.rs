@@ -95,7 +95,8 @@ pub fn story(
     let machine = player.machine();
     let thread = decisive.map(|call| call.thread).or(actor).unwrap_or_else(|| kernel.current(machine));
     let status = kernel.threads(machine).into_iter().find(|status| status.id == thread);
-    let there = Names::new(kernel, machine, &record.named);
+    let mut there = Names::new(kernel, machine, &record.named);
+    there.blocks.clone_from(&names.blocks);
     let stacks = status.map(|status| stack::stacks(&there, machine, &status)).unwrap_or_default();
     Ok(Story {
         kernel: recording.header.kernel.clone(),
