@@ -14,7 +14,8 @@
 //! milliseconds, which is longer than they take. Measure them on an idle machine.
 //!
 //! `cargo bench -p replayer -- drive` only runs the corpus once without recording, `-- record` recording,
-//! `-- write` writing what is recorded to memory as well, `-- disk` to files, for whoever times or profiles the whole process.
+//! `-- write` writing what is recorded to memory as well, `-- disk` to files, for whoever times or profiles
+//! the whole process.
 
 use contract::Kernel;
 use recorder::{Archive, Case, Player, Writer, kernels};
