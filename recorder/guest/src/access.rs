@@ -189,11 +189,11 @@ mod tests {
         let mut m = Machine::new(16);
         m.memory.write_u32(Pa(0x1000), 0x2000 | 7);
         for (page, frame) in [(5, 3), (6, 4), (5 + AT_HAND as u32, 5), (8, 6)] {
-            m.memory.write_u32(Pa(0x2000 + 4 * page), frame << 12 | 7);
+            m.memory.write_u32(Pa(0x2000 + 4 * page), (frame << 12) | 7);
         }
         for frame in 3..6 {
             for word in 0..PAGE / 4 {
-                m.memory.write_u32(Pa(frame << 12 | word * 4), frame << 24 | word);
+                m.memory.write_u32(Pa((frame << 12) | (word * 4)), (frame << 24) | word);
             }
         }
         m.cpu.cr3 = 0x1000;
