@@ -1,5 +1,6 @@
 //! Two kernels, one case: what each made of it, side by side.
 
+use crate::batch::both;
 use contract::{Kernel, Outcome, View};
 use golden::{ComparedEvent, Comparison, Side};
 use recorder::{Case, CaseError, EventRecord, RecordError, Recording, Replay};
@@ -52,8 +53,14 @@ pub fn compare(
     left: &'static dyn Kernel,
     right: &'static dyn Kernel,
 ) -> Result<Compared, RecordError> {
-    let (left, right) = (recorder::record(case, left)?, recorder::record(case, right)?);
-    let left_behind = (left_behind(&left)?, left_behind(&right)?);
+    let side = |kernel| -> Result<(Recording, Kinds), RecordError> {
+        let recording = recorder::record(case, kernel)?;
+        let left_behind = left_behind(&recording)?;
+        Ok((recording, left_behind))
+    };
+    let (ours, theirs) = both(|| side(left), || side(right));
+    let ((left, ours), (right, theirs)) = (ours?, theirs?);
+    let left_behind = (ours, theirs);
     let comparison = comparison(case, &left, &right, left_behind);
     Ok(Compared { comparison, left, right })
 }
@@ -134,6 +141,10 @@ fn comparison(case: &Case, left: &Recording, right: &Recording, left_behind: (Ki
 pub fn left_behind(recording: &Recording) -> Result<Vec<(String, u32)>, RecordError> {
     let kernel = recorder::kernels::by_name(&recording.header.kernel);
     let Some((kernel, end)) = kernel.zip(recording.events.last()) else { return Ok(Vec::new()) };
+    let (replay, last) = (Replay::start(recording, kernel), recording.events.len() - 1);
+    // Where it does not find the current thread it would find as little of what is in use.
+    replay.look(None, || kernel.current(&recording.boot.machine))?;
+    replay.look(Some(last), || kernel.current(&end.machine))?;
     let look = || recorder::left_behind(kernel, &recording.boot.machine, &end.machine, &end.named);
-    Replay::start(recording, kernel).look(Some(recording.events.len() - 1), look)
+    replay.look(Some(last), look)
 }

@@ -2,7 +2,7 @@
 
 use super::{ExplainOptions, FINE, UNEXPECTED, case, kernel, messages::Messages};
 use crate::explain::facts::{self, Differing, Parting};
-use crate::explain::{CodeLine, FieldChange, Interrupts, Story, side_by_side, stack, story};
+use crate::explain::{CodeLine, FieldChange, Story, side_by_side, stack, stories};
 use crate::{Compared, compare};
 use anyhow::Context;
 use golden::Comparison;
@@ -31,15 +31,10 @@ pub(super) fn run(here: &Path, options: &ExplainOptions, messages: &mut Messages
         messages.line(&format!("{}: {} and {} agree", case.name, comparison.left, comparison.right))?;
         return Ok(FINE);
     };
-    let last = partings.last().map_or(first.event, |parting| parting.event);
-    let interrupts = |recording, kernel| match options.interrupts {
-        true => Interrupts::default(),
-        false => Interrupts::of(recording, kernel, first.event..=last),
-    };
-    let interrupts = [interrupts(&compared.left, left), interrupts(&compared.right, right)];
+    let (ours, theirs) = stories(&compared, (left, right), &partings, !options.interrupts)?;
     let mut text = String::new();
-    for parting in &partings {
-        text.push_str(&told(&case.name, &compared, parting, &interrupts)?);
+    for (parting, stories) in partings.iter().zip(ours.iter().zip(&theirs)) {
+        text.push_str(&told(&case.name, &compared, parting, stories));
     }
     let later = match options.resync {
         true => following,
@@ -52,13 +47,8 @@ pub(super) fn run(here: &Path, options: &ExplainOptions, messages: &mut Messages
 }
 
 /// A parting and what led to it on both sides.
-fn told(
-    name: &str,
-    compared: &Compared,
-    parting: &Parting,
-    interrupts: &[Interrupts; 2],
-) -> anyhow::Result<String> {
-    let Compared { comparison, left, right } = compared;
+fn told(name: &str, compared: &Compared, parting: &Parting, (ours, theirs): (&Story, &Story)) -> String {
+    let comparison = &compared.comparison;
     let event = &comparison.events[parting.event - 1];
     let mut text = format!(
         "{name}: {} and {} part in event {}, line {}\n  {}\n\ndiffers\n{}",
@@ -72,10 +62,6 @@ fn told(
     if let Some(reason) = &comparison.reason {
         text.push_str(&format!("\nthe case says why\n  {reason}\n"));
     }
-    let side = |recording: &recorder::Recording, interrupts| -> anyhow::Result<Story> {
-        Ok(story(recording, kernel(&recording.header.kernel)?, parting.event, &parting.facts, interrupts)?)
-    };
-    let (ours, theirs) = (side(left, &interrupts[0])?, side(right, &interrupts[1])?);
     text.push_str("\ncalls\n");
     if ours.rows.is_empty() && theirs.rows.is_empty() {
         text.push_str("  none\n");
@@ -84,12 +70,12 @@ fn told(
         text.push_str(&shortened(&calls, parting.event));
     }
     text.push_str("\nfields that changed\n");
-    for story in [&ours, &theirs] {
+    for story in [ours, theirs] {
         let fields = changed(&story.fields, "    ");
         let fields = if fields.is_empty() { "    none\n" } else { &fields };
         text.push_str(&format!("  {}\n{fields}", story.kernel));
     }
-    for story in [&ours, &theirs] {
+    for story in [ours, theirs] {
         text.push_str(&format!(
             "\n{}, event {}+{}, thread {}: {}\n",
             story.kernel, parting.event, story.instant, story.thread, story.what
@@ -102,7 +88,7 @@ fn told(
         }
     }
     text.push('\n');
-    Ok(text)
+    text
 }
 
 /// Calls without their middle, where there are too many to be looked at.

@@ -1,9 +1,11 @@
 //! What a kernel did in an event: its calls, the fields that changed, and where its thread stood when it
 //! was decided, with its stacks and the code that led there.
 
-use super::facts::Differing;
+use super::facts::{Differing, Parting};
 use super::stack::{self, Stack};
 use super::{Call, End, FieldChange, Interrupts, Names, Row, fields, rows, told_calls};
+use crate::Compared;
+use crate::batch::both;
 use contract::{Fact, Kernel, ObjectId, Outcome};
 use machine::{Machine, Va};
 use recorder::{Player, Recording, SeekError};
@@ -142,6 +144,30 @@ fn came_to_be(
     }
     let of = |thread: u16| record.threads.get(usize::from(thread)).copied();
     Ok(record.trace.get(low).map(|step| (step.at, of(step.thread))))
+}
+
+/// Tells what both kernels did in the events in which a case parts (in ascending order), the first one's
+/// stories and the second one's. With `fold`, interrupts that did nothing but take time are folded.
+///
+/// # Errors
+/// [`SeekError`].
+pub fn stories(
+    compared: &Compared,
+    kernels: (&'static dyn Kernel, &'static dyn Kernel),
+    partings: &[Parting],
+    fold: bool,
+) -> Result<(Vec<Story>, Vec<Story>), SeekError> {
+    let side = |recording, kernel| -> Result<Vec<Story>, SeekError> {
+        let interrupts = match (partings.first(), partings.last()) {
+            (Some(first), Some(last)) if fold => Interrupts::of(recording, kernel, first.event..=last.event),
+            _ => Interrupts::default(),
+        };
+        let of = |parting: &Parting| story(recording, kernel, parting.event, &parting.facts, &interrupts);
+        partings.iter().map(of).collect()
+    };
+    let (left, right) = (|| side(&compared.left, kernels.0), || side(&compared.right, kernels.1));
+    let (ours, theirs) = both(left, right);
+    Ok((ours?, theirs?))
 }
 
 /// The thread that a line is about: the first of its words that is a thread's name, or `init`, which is
