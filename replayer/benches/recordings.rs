@@ -145,8 +145,7 @@ fn explain(cases: &[Case]) {
             let start = Instant::now();
             let compared = replayer::compare(case, both.0, both.1).expect("it runs");
             let parting = replayer::explain::facts::first(&compared.comparison)?;
-            replayer::explain::stories(&compared, both, &[parting.event], true)
-                .expect("it goes the same way");
+            replayer::explain::stories(&compared, both, &[parting], true).expect("it goes the same way");
             Some(start.elapsed())
         };
         let best = std::iter::repeat_with(round).take(EXPLAIN_ROUNDS).min().flatten();

@@ -79,7 +79,7 @@ pub(super) fn holding(blocks: &[Block], value: u32) -> Option<Block> {
     (value - block.at.0 < block.size).then_some(block)
 }
 
-/// A block's tag, and whose it is.
+/// A block's tag, and whose it is: what it holds, or points to first.
 pub(super) fn title(m: &Machine, block: Block, names: &Names) -> String {
     let letter = |byte: u8| if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' };
     let tag: String = block.tag.to_le_bytes().map(letter).iter().collect();
@@ -90,8 +90,9 @@ pub(super) fn title(m: &Machine, block: Block, names: &Names) -> String {
         Err(_) => [].chunks_exact(4),
     };
     let mut words = words.map(|raw| u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]));
-    let owner = words.find_map(|word| names.structures.iter().find(|one| one.id.at.0 == word));
-    match owner {
+    let held = names.structures.iter().find(|one| holding(&[block], one.id.at.0).is_some());
+    let pointed = || words.find_map(|word| names.structures.iter().find(|one| one.id.at.0 == word));
+    match held.or_else(pointed) {
         Some(owner) => format!("{} of {}", tag.trim_end(), owner.name),
         None => format!("a {} block", tag.trim_end()),
     }

@@ -165,10 +165,16 @@ impl Layouts {
         Layouts { kernel, known: image.layouts.iter().map(|_| OnceCell::new()).collect(), fixed }
     }
 
-    /// The structure with a fixed place that an address lies in: its own address, and its layout.
-    pub fn holding(&self, at: u32) -> Option<(u32, &'static str)> {
-        let inside = |(base, info): &&(u32, LayoutInfo)| (*base..*base + info.size).contains(&at);
-        self.fixed.iter().find(inside).map(|(base, info)| (*base, info.name))
+    /// What lies at an address in a structure with a fixed place: `KPCR.Irql`. A list that such a structure
+    /// begins with is meant rather than the structure.
+    pub fn variable(&self, at: u32) -> Option<String> {
+        let holds = |(base, info): &&(u32, LayoutInfo)| (*base..*base + info.size).contains(&at);
+        let (base, info) = self.fixed.iter().find(holds)?;
+        let begins_with = info.fields.first().filter(|first| first.offset == 0 && !first.inner.is_empty());
+        Some(match at - base {
+            0 if begins_with.is_none() => info.name.to_owned(),
+            offset => format!("{}{}", info.name, inside(info.fields, offset)),
+        })
     }
 
     /// Where the structure with a fixed place and this layout lies.

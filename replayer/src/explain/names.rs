@@ -135,11 +135,7 @@ impl Names {
         {
             return Some(name.to_owned());
         }
-        let variable = || {
-            let (at, layout) = self.layouts.holding(value)?;
-            Some(format!("{layout}{}", self.layouts.at(layout, value - at)))
-        };
-        variable().or_else(|| recorder::symbol(self.kernel, Va(value)))
+        self.layouts.variable(value).or_else(|| recorder::symbol(self.kernel, Va(value)))
     }
 
     /// The block of the pool that a doubleword points into.
@@ -156,5 +152,36 @@ impl Names {
     /// The layouts of the kernel.
     pub fn layouts(&self) -> &Rc<Layouts> {
         &self.layouts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pointers_are_told_by_the_variable_the_structure_or_the_block_that_they_point_into() {
+        let text = "# A case.\nprocess app\nthread main in=app\nmain NtDelayExecution interval=forever\n";
+        let case = recorder::Case::parse("x", "x", text).unwrap();
+        for (name, list, blocks) in [
+            ("nt", "KernelData.PsActiveProcessHead", ["Obtb of app", "Thre of main"]),
+            ("reactos", "GLOBALS.PriorityListHead", ["CIDO of main", "THRT of main"]),
+        ] {
+            let kernel = recorder::kernels::by_name(name).unwrap();
+            let recording = recorder::record(&case, kernel).unwrap();
+            let event = recording.event(3).unwrap();
+            let names = Names::new(kernel, &event.machine, &event.named);
+            let place = |layout: &str| names.layouts().place(layout).unwrap().0;
+            let variables = place(list.split('.').next().unwrap());
+            assert_eq!(names.meaning(variables).as_deref(), Some(list), "{name}");
+            assert_eq!(names.meaning(place("KPCR")).as_deref(), Some("KPCR"), "{name}");
+            let heap = kernel.heap(&event.machine).blocks;
+            let told: Vec<_> = heap.iter().filter_map(|block| names.meaning(block.at.0 + 0x10)).collect();
+            for block in blocks {
+                assert!(told.iter().any(|told| told == block), "{name}: {block} is not among {told:?}");
+            }
+            let idle = names.structures.iter().find(|one| one.layout == "ETHREAD").unwrap();
+            assert!(!idle.name.starts_with("process"), "{name}: {idle:?}");
+        }
     }
 }
