@@ -250,7 +250,8 @@ mod tests {
         for name in ["nt", "reactos"] {
             let kernel = recorder::kernels::by_name(name).unwrap();
             let recording = recorder::record(&case, kernel).unwrap();
-            let story = story(&recording, kernel, 4, &[fact.clone()], &Interrupts::default()).unwrap();
+            let story =
+                story(&recording, kernel, 4, std::slice::from_ref(&fact), &Interrupts::default()).unwrap();
             assert_eq!(story.thread, "worker", "{name}: {}", story.what);
             let state = |instant: u64| {
                 let player = Player::at(&recording, kernel, 4, instant).unwrap();
