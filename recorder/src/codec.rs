@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn a_length_that_lies_allocates_nothing() {
         // However many bytes there are, none of them can hold so much.
-        for length in [9, 0x1000, 0x1001, 0x4_0000, 0x4_0001, LENGTH_MAX] {
+        for length in [9, 0x1000, 0x1001, 0x4_0000, 0x4_0001] {
             let mut bytes = vec![253];
             bytes.extend((1u64 << 36).to_le_bytes());
             bytes.resize(length, 0);
