@@ -168,7 +168,7 @@ fn system_threads_and_the_system_process_go_on() {
         assert_eq!(s.d.try_thread(process, 0, &[]).0, Some(Status::INVALID_HANDLE));
         let queue = s.d.simple(init, "NtQueueApcThread", &[thread, 0x40_1000, 0, 0, 0]);
         assert_eq!(queue, Some(Status::INVALID_HANDLE));
-        assert_eq!(s.d.count("threads of 4"), 2);
+        assert_eq!(s.d.count("threads of process 0004"), 2);
     });
 }
 

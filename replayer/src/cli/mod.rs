@@ -66,6 +66,9 @@ enum Command {
         right: PathBuf,
     },
     /// Shows where two kernels part in a case, and why: facts, calls, fields, stacks and code
+    ///
+    /// The calls are told as by `trace`. The instant shown of each kernel is that at which the first fact came
+    /// to be, or the event's call was answered.
     Explain(ExplainOptions),
     /// Shows what a kernel looks like after an event, or in the midst of one: view, registers, fields,
     /// code, stacks; or any structure, memory or stack by name
@@ -73,6 +76,12 @@ enum Command {
     /// Tells who wrote a field: every write that changed it, with event, instruction and routine
     Who(WhoOptions),
     /// Shows the native routines that a kernel called, with arguments and results, event by event
+    ///
+    /// Each line begins with the instant of the call, in instructions of its event, which `show --at` takes;
+    /// calls are indented by depth, under the thread that makes them. `X(…) = N` returned N, `X(…) …` had not
+    /// returned by the end of the event, `… X` had begun in an earlier one, `X(…) -> Y` went on as Y for good,
+    /// and `X(…)` alone gave its frame up, as on the way to user mode. `PsEx of worker` is a block of the
+    /// pool with that tag that belongs to worker.
     Trace(TraceOptions),
     /// Lets gdb go through a run of a case, forwards and backwards, on a port of this computer
     ///

@@ -40,7 +40,8 @@ fn blocks(
     let threads = [player.machine(), &player.event().machine].map(|m| kernel.threads(m));
     let stacks: Vec<_> = threads.iter().flatten().map(|thread| thread.stack.0.0..thread.stack.1.0).collect();
     let mut heap: Vec<Block> = Vec::new();
-    for call in calls.iter().filter(|call| !call.earlier) {
+    // Of calls that began earlier the arguments are looked at when the event begins.
+    for call in calls {
         let elsewhere = |value: u32| value < KERNEL || stacks.iter().any(|stack| stack.contains(&value));
         let unknown =
             |value: &u32| !elsewhere(*value) && !found.contains_key(value) && names.lasting(*value).is_none();

@@ -80,7 +80,8 @@ fn outcomes(left: &Outcome, right: &Outcome) -> Vec<Differing> {
 }
 
 /// The facts without those that say again what another one says: the caller's own call beside the
-/// outcome, and properties that only a thread or process in one of two differing states has.
+/// outcome, properties that only a thread or process in one of two differing states has, and beside a system
+/// that has stopped on one side everything but the outcome.
 pub fn smallest(event: &ComparedEvent, facts: Vec<Differing>) -> Vec<Differing> {
     // What could not take place left the call that the thread had made before.
     let calls = |side: &Side, fact: &Differing, value: &str| {
@@ -88,12 +89,20 @@ pub fn smallest(event: &ComparedEvent, facts: Vec<Differing>) -> Vec<Differing> 
         fact.property == "call" && (told || value.ends_with(&side.outcome.to_string()))
     };
     let outcome = facts.iter().any(|fact| fact.subject == "outcome");
+    let stop = |fact: &Differing| {
+        fact.subject == "system"
+            && fact.property == "bugcheck"
+            && (fact.left == "none" || fact.right == "none")
+    };
+    let stopped = facts.iter().any(stop);
     let states: BTreeSet<String> =
         facts.iter().filter(|fact| fact.property == "state").map(|fact| fact.subject.clone()).collect();
     let implied = |fact: &Differing| {
         let told = outcome && calls(&event.left, fact, &fact.left) && calls(&event.right, fact, &fact.right);
         let with_state = fact.property != "state" && states.contains(&fact.subject);
-        told || with_state && (fact.left == "none" || fact.right == "none" || fact.property == "call")
+        let follows = stopped && fact.subject != "outcome" && !stop(fact);
+        told || follows
+            || with_state && (fact.left == "none" || fact.right == "none" || fact.property == "call")
     };
     facts.into_iter().filter(|fact| !implied(fact)).collect()
 }
@@ -175,7 +184,7 @@ pub fn independent(comparison: &Comparison) -> (Vec<Parting>, Vec<Parting>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use contract::{Status, ThreadView, View};
+    use contract::{Bugcheck, Status, ThreadView, View};
 
     fn thread(name: &str, state: &str, call: Option<&str>) -> ThreadView {
         ThreadView {
@@ -237,6 +246,16 @@ mod tests {
         ]));
         let expected = vec!["outcome".to_owned(), "thread worker state".to_owned()];
         assert_eq!(names(&[found.unwrap()]), [(2, expected)]);
+        let mut right = side(ok, &[thread("main", "waiting", None)]);
+        let stop = Bugcheck {
+            code: 0x1E,
+            name: "KMODE_EXCEPTION_NOT_HANDLED".to_owned(),
+            parameters: Default::default(),
+        };
+        right.view.bugcheck = Some(stop);
+        let found =
+            first(&comparison(vec![("main NtClose", side(ok, &[thread("main", "running", None)]), right)]));
+        assert_eq!(names(&[found.unwrap()]), [(1, vec!["system bugcheck".to_owned()])]);
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct Names {
     layouts: Rc<Layouts>,
     /// The structures that live, processes and threads first.
     pub structures: Vec<Structure>,
+    /// The case's names, of things that do not live too.
+    known: Vec<(ObjectId, String)>,
     /// Pointers into blocks of the pool that are gone by now, or another's: [`super::told_calls`].
     pub(super) blocks: BTreeMap<u32, String>,
     machine: Machine,
@@ -69,8 +71,8 @@ impl Names {
         let size = |layout: &str| kernel.image().layouts.iter().find(|info| info.name == layout);
         let mut structures = Vec::new();
         for (id, layout) in kernel.structures(m) {
-            let known = known.iter().find(|(known, _)| *known == id).map(|(_, name)| name.clone());
-            let name = known.unwrap_or_else(|| match kernel.client_id(m, id) {
+            let name = known.iter().find(|(known, _)| *known == id).map(|(_, name)| name.clone());
+            let name = name.unwrap_or_else(|| match kernel.client_id(m, id) {
                 Some((0, 0)) => "Idle".to_owned(),
                 Some((process, 0)) if layout == "EPROCESS" => format!("process {process:04X}"),
                 Some((process, thread)) => format!("thread {process:04X}.{thread:04X}"),
@@ -87,7 +89,7 @@ impl Names {
             }
         }
         let (layouts, machine) = (Rc::clone(layouts), m.clone());
-        Names { kernel, layouts, structures, blocks: BTreeMap::new(), machine, heap: OnceCell::new() }
+        Names { kernel, layouts, structures, known, blocks: BTreeMap::new(), machine, heap: OnceCell::new() }
     }
 
     /// The kernel whose machine it is.
@@ -95,10 +97,11 @@ impl Names {
         self.kernel
     }
 
-    /// The name of an object; its address where it has none.
+    /// The name of an object; for one without a name that does not live any more, its address.
     pub fn object(&self, id: ObjectId) -> String {
-        let found = self.structures.iter().find(|structure| structure.id == id);
-        found.map_or_else(|| id.at.to_string(), |structure| structure.name.clone())
+        let lives = self.structures.iter().find(|structure| structure.id == id).map(|one| &one.name);
+        let name = lives.or_else(|| self.known.iter().find(|(known, _)| *known == id).map(|(_, name)| name));
+        name.map_or_else(|| format!("deleted {}", id.at), String::clone)
     }
 
     /// The name of the process with an id.

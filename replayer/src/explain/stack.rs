@@ -219,7 +219,13 @@ impl<'a> Walk<'a> {
                 .collect()
         };
         let args = words(link + 8, info.params, 4).join(", ");
-        let locals = words(link.wrapping_sub(4), info.locals, -4).join(", ");
+        let locals = words(link.wrapping_sub(4), info.locals, -4);
+        // A routine may keep a whole structure there: what repeats itself is told once.
+        let runs = locals.chunk_by(|one, next| one == next).map(|run| match run.len() {
+            times @ 3.. => format!("{} ×{times}", run[0]),
+            _ => run.join(", "),
+        });
+        let locals = runs.collect::<Vec<_>>().join(", ");
         let locals = if locals.is_empty() { String::new() } else { format!("  locals {locals}") };
         format!("{}({args}){locals}", info.name)
     }
@@ -251,7 +257,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The CONTEXT that lies behind a return to KiUserApcDispatcher, or that it has just been given.
+    /// The CONTEXTs that lie behind returns to KiUserApcDispatcher, or that it has just been given: several
+    /// where one APC came while another was at work.
     fn contexts(&mut self, esp: u32, top: u32) {
         if self.ring != 3 {
             return;
@@ -262,8 +269,9 @@ impl<'a> Walk<'a> {
         };
         let resume = self.thread.user.or(self.thread.resume.filter(|resume| resume.user));
         let entered = resume.is_some_and(|resume| inside(resume.eip)).then_some(esp);
-        let returns = (esp..top).step_by(4).find(|at| self.word(*at).is_some_and(inside));
-        for at in [entered, returns].into_iter().flatten() {
+        let returns: Vec<u32> =
+            (esp..top).step_by(4).filter(|at| self.word(*at).is_some_and(inside)).collect();
+        for at in entered.into_iter().chain(returns) {
             // In line behind the routine and its three arguments; or right behind the pointer to it.
             let pointer = (at..at + POINTER_WITHIN).step_by(4).find(|at| self.word(*at) == Some(at + 4));
             let at = pointer.map_or(at + 0x10, |at| at + 4);

@@ -223,15 +223,17 @@ fn picture(stack: &stack::Stack) -> Markup {
 }
 
 fn code(story: &Story) -> Markup {
+    let last = story.code.iter().map(|line| (line, false));
+    let code: Vec<_> = last.chain(story.next.iter().map(|line| (line, true))).collect();
     html! {
-        @if !story.code.is_empty() {
+        @if !code.is_empty() {
             details {
-                summary { "The last instructions" }
+                summary { "The last instructions and the next" }
                 div .scroll tabindex="0" {
                     table {
                         tbody {
-                            @for line in &story.code {
-                                tr {
+                            @for (line, next) in code {
+                                tr .next[next] {
                                     td { (format!("{:08X}", line.at.0)) }
                                     td { (line.symbol) }
                                     td { (line.text) }

@@ -30,12 +30,12 @@ pub(crate) fn user_code_selector(value: u32) -> u32 {
 
 /// The selectors with which flat user code runs.
 pub(crate) fn canonical_selectors(m: &mut Machine, frame: KTrapFrame) -> Result<(), Fault> {
-    m.set(frame.cs(), selector::R3_CODE.into())?;
-    m.set(frame.hardware_ss(), selector::R3_DATA.into())?;
-    m.set(frame.ds(), selector::R3_DATA.into())?;
-    m.set(frame.es(), selector::R3_DATA.into())?;
-    m.set(frame.fs(), selector::R3_TEB.into())?;
-    m.set(frame.gs(), 0)
+    m.set(frame.seg_cs(), selector::R3_CODE.into())?;
+    m.set(frame.hardware_seg_ss(), selector::R3_DATA.into())?;
+    m.set(frame.seg_ds(), selector::R3_DATA.into())?;
+    m.set(frame.seg_es(), selector::R3_DATA.into())?;
+    m.set(frame.seg_fs(), selector::R3_TEB.into())?;
+    m.set(frame.seg_gs(), 0)
 }
 
 /// Writes a field of a CONTEXT.
@@ -61,16 +61,16 @@ pub(crate) fn fill(m: &mut Machine, thread: KThread, frame: KTrapFrame, raw: &mu
     if has(context::CONTROL) {
         put(raw, layout.ebp(), m.get(frame.ebp())?);
         put(raw, layout.eip(), m.get(frame.eip())?);
-        put(raw, layout.seg_cs(), m.get(frame.cs())? & 0xFFFF);
+        put(raw, layout.seg_cs(), m.get(frame.seg_cs())? & 0xFFFF);
         put(raw, layout.eflags(), m.get(frame.eflags())?);
         put(raw, layout.esp(), m.get(frame.hardware_esp())?);
-        put(raw, layout.seg_ss(), m.get(frame.hardware_ss())? & 0xFFFF);
+        put(raw, layout.seg_ss(), m.get(frame.hardware_seg_ss())? & 0xFFFF);
     }
     if has(context::SEGMENTS) {
-        put(raw, layout.seg_ds(), m.get(frame.ds())? & 0xFFFF);
-        put(raw, layout.seg_es(), m.get(frame.es())? & 0xFFFF);
-        put(raw, layout.seg_fs(), m.get(frame.fs())? & 0xFFFF);
-        put(raw, layout.seg_gs(), m.get(frame.gs())? & 0xFFFF);
+        put(raw, layout.seg_ds(), m.get(frame.seg_ds())? & 0xFFFF);
+        put(raw, layout.seg_es(), m.get(frame.seg_es())? & 0xFFFF);
+        put(raw, layout.seg_fs(), m.get(frame.seg_fs())? & 0xFFFF);
+        put(raw, layout.seg_gs(), m.get(frame.seg_gs())? & 0xFFFF);
     }
     if has(context::INTEGER) {
         put(raw, layout.edi(), m.get(frame.edi())?);
@@ -114,8 +114,8 @@ pub(crate) fn apply(m: &mut Machine, thread: KThread, frame: KTrapFrame, raw: &[
         m.set(frame.eflags(), sanitize_flags(given(layout.eflags())) | iopl)?;
         m.set(frame.ebp(), given(layout.ebp()))?;
         m.set(frame.eip(), given(layout.eip()))?;
-        m.set(frame.cs(), user_code_selector(given(layout.seg_cs())))?;
-        m.set(frame.hardware_ss(), given(layout.seg_ss()) & 0xFFFF | RPL_USER)?;
+        m.set(frame.seg_cs(), user_code_selector(given(layout.seg_cs())))?;
+        m.set(frame.hardware_seg_ss(), given(layout.seg_ss()) & 0xFFFF | RPL_USER)?;
         m.set(frame.hardware_esp(), given(layout.esp()))?;
     }
     if has(context::INTEGER) {
@@ -127,11 +127,11 @@ pub(crate) fn apply(m: &mut Machine, thread: KThread, frame: KTrapFrame, raw: &[
         m.set(frame.eax(), given(layout.eax()))?;
     }
     if has(context::SEGMENTS) {
-        m.set(frame.ds(), given(layout.seg_ds()) & 0xFFFF | RPL_USER)?;
-        m.set(frame.es(), given(layout.seg_es()) & 0xFFFF | RPL_USER)?;
-        m.set(frame.fs(), given(layout.seg_fs()) & 0xFFFF | RPL_USER)?;
-        let flat = m.get(frame.cs())? == selector::R3_CODE.into();
-        m.set(frame.gs(), if flat { 0 } else { given(layout.seg_gs()) & 0xFFFF })?;
+        m.set(frame.seg_ds(), given(layout.seg_ds()) & 0xFFFF | RPL_USER)?;
+        m.set(frame.seg_es(), given(layout.seg_es()) & 0xFFFF | RPL_USER)?;
+        m.set(frame.seg_fs(), given(layout.seg_fs()) & 0xFFFF | RPL_USER)?;
+        let flat = m.get(frame.seg_cs())? == selector::R3_CODE.into();
+        m.set(frame.seg_gs(), if flat { 0 } else { given(layout.seg_gs()) & 0xFFFF })?;
     }
     if has(context::DEBUG_REGISTERS) {
         debug_registers(m, thread, frame, raw)?;

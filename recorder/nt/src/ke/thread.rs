@@ -138,8 +138,8 @@ fn init_trap_frame(m: &mut Machine, frame: KTrapFrame, context: &[u8]) -> Result
     m.set(frame.eflags(), sanitize_flags(given(layout.eflags())))?;
     m.set(frame.ebp(), given(layout.ebp()))?;
     m.set(frame.eip(), given(layout.eip()))?;
-    m.set(frame.cs(), super::context::user_code_selector(given(layout.seg_cs())))?;
-    m.set(frame.hardware_ss(), given(layout.seg_ss()) & 0xFFFF | 3)?;
+    m.set(frame.seg_cs(), super::context::user_code_selector(given(layout.seg_cs())))?;
+    m.set(frame.hardware_seg_ss(), given(layout.seg_ss()) & 0xFFFF | 3)?;
     m.set(frame.hardware_esp(), given(layout.esp()))?;
     if has(context::INTEGER) {
         m.set(frame.eax(), given(layout.eax()))?;
@@ -151,14 +151,14 @@ fn init_trap_frame(m: &mut Machine, frame: KTrapFrame, context: &[u8]) -> Result
     }
     let segments = has(context::SEGMENTS);
     let selector = |slot| if segments { given(slot) & 0xFFFF | 3 } else { 3 };
-    m.set(frame.ds(), selector(layout.seg_ds()))?;
-    m.set(frame.es(), selector(layout.seg_es()))?;
-    m.set(frame.fs(), selector(layout.seg_fs()))?;
+    m.set(frame.seg_ds(), selector(layout.seg_ds()))?;
+    m.set(frame.seg_es(), selector(layout.seg_es()))?;
+    m.set(frame.seg_fs(), selector(layout.seg_fs()))?;
     if super::context::user_code_selector(given(layout.seg_cs())) != u32::from(selector::R3_CODE) {
-        m.set(frame.gs(), if segments { given(layout.seg_gs()) & 0xFFFF } else { 0 })?;
+        m.set(frame.seg_gs(), if segments { given(layout.seg_gs()) & 0xFFFF } else { 0 })?;
     }
     m.set(frame.dbg_arg_mark(), DBG_ARG_MARK)?;
-    m.set(frame.previous_mode(), USER)?;
+    m.set(frame.previous_previous_mode(), USER)?;
     m.set(frame.exception_list(), u32::MAX)
 }
 

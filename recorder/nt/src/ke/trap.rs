@@ -23,7 +23,7 @@ pub(crate) fn ki_trap_dispatch(nt: &Nt, f: &mut Frame) -> Result<Flow, Fault> {
         return Ok(Flow::Return(f.local(0)?));
     }
     f.set_local(0, frame.va().0)?;
-    let user = f.m.get(frame.cs())? & 1 != 0;
+    let user = f.m.get(frame.seg_cs())? & 1 != 0;
     let fixed = match vector {
         PAGE_FAULT => access::resolve(f.m, Va(cr2))?,
         _ => Fixed::No,
@@ -84,7 +84,7 @@ fn kernel_trap(nt: &Nt, f: &mut Frame, frame: KTrapFrame, vector: u32, cr2: u32)
 /// entry has loaded the flat ones, so that the instruction can be tried again.
 fn has_foreign_data_segments(m: &mut Machine, frame: KTrapFrame) -> Result<bool, Fault> {
     let flat = u32::from(selector::R3_DATA);
-    Ok(m.get(frame.ds())? & 0xFFFF != flat || m.get(frame.es())? & 0xFFFF != flat)
+    Ok(m.get(frame.seg_ds())? & 0xFFFF != flat || m.get(frame.seg_es())? & 0xFFFF != flat)
 }
 
 /// The exit path has faulted while it restored the registers of user mode, and the trap's own frame
@@ -114,7 +114,7 @@ fn restore_user_frame(m: &mut Machine, trap: KTrapFrame) -> Result<KTrapFrame, F
     }
     m.set(user.dr7(), 0)?;
     m.set(user.dbg_arg_mark(), DBG_ARG_MARK)?;
-    m.set(user.previous_mode(), USER)?;
+    m.set(user.previous_previous_mode(), USER)?;
     m.set(user.exception_list(), u32::MAX)?;
     context::canonical_selectors(m, user)?;
     Ok(user)

@@ -112,9 +112,9 @@ fn capture(m: &mut Machine, at: Va) -> Res<Vec<u8>> {
 /// not write get what the kernel relies on.
 fn prepare(m: &mut Machine, thread: KThread, frame: KTrapFrame, raw: &[u8]) -> Result<(), Fault> {
     for (slot, value) in [
-        (frame.ds(), selector::R3_DATA.into()),
-        (frame.es(), selector::R3_DATA.into()),
-        (frame.gs(), 0),
+        (frame.seg_ds(), selector::R3_DATA.into()),
+        (frame.seg_es(), selector::R3_DATA.into()),
+        (frame.seg_gs(), 0),
         (frame.eax(), 0),
         (frame.ecx(), 0),
         (frame.edx(), 0),
