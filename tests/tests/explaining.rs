@@ -116,6 +116,15 @@ fn show_stands_anywhere_and_finds_anything_by_name() {
             &["memory at 00401000\n  00401000  EBE58955 5DEC89FE"],
         );
         has(&show(&["--at", "6+0"]), 0, &["fields that the event changed\n  nothing\n", "\n  thread 000"]);
+        // Within an event too it is told what ran before; at its end all is as after it.
+        has(
+            &show(&["--at", "7+60"]),
+            0,
+            &["\nview (what ran and the calls: as before the event)\n", "ran: entry"],
+        );
+        has(&show(&["--at", "0"]), 0, &["\nview\n  nothing\n", "fields that booting changed\n"]);
+        has(&show(&["--at", "7"]), 0, &["  threads of app  0 -> 3\n"]);
+        has(&show(&["--struct", "KPCR.Irql"]), 0, &["\nKPCR.Irql, 1 byte at "]);
     }
 }
 
@@ -132,6 +141,12 @@ fn who_tells_every_change_of_a_field_with_its_routine() {
             "          00000103 -> C000013A STATUS_CONTROL_C_EXIT\n",
         ],
     );
+    has(
+        &run(&["who", CASE, "--kernel", "reactos", "worker.ETHREAD.ExitStatus"]),
+        0,
+        &["nothing changed it: it is 00000000\n"],
+    );
+    has(&run(&["who", CASE, "--kernel", "nt", "init.KTHREAD.State"]), 0, &["\nevent 0: booting\n"]);
 }
 
 #[test]

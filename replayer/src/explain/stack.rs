@@ -11,7 +11,7 @@ use machine::{Machine, PAGE, Reg, Va};
 /// Links of an EBP chain that are followed, at most.
 const LINKS: usize = 64;
 /// Slots of a user stack that are shown, at most.
-const USER_SLOTS: u32 = 256;
+const USER_SLOTS: u32 = 512;
 /// How far behind the entry of KiUserApcDispatcher, or behind a return to it, a pointer to the CONTEXT lies
 /// at most.
 const POINTER_WITHIN: u32 = 0x30;
@@ -272,11 +272,13 @@ impl<'a> Walk<'a> {
         let returns: Vec<u32> =
             (esp..top).step_by(4).filter(|at| self.word(*at).is_some_and(inside)).collect();
         for at in entered.into_iter().chain(returns) {
-            // In line behind the routine and its three arguments; or right behind the pointer to it.
-            let pointer = (at..at + POINTER_WITHIN).step_by(4).find(|at| self.word(*at) == Some(at + 4));
-            let at = pointer.map_or(at + 0x10, |at| at + 4);
-            let flags = self.word(at).unwrap_or(0);
-            if flags & context::I386 != 0 && at + context::SIZE <= top {
+            // In line behind the routine and its three arguments; or where a pointer shortly before leads.
+            let is_one = |at: u32| self.word(at).is_some_and(|flags| flags & context::I386 != 0);
+            let leads = |slot: u32| {
+                self.word(slot).filter(|to| (4..=8).contains(&to.wrapping_sub(slot)) && is_one(*to))
+            };
+            let at = (at..at + POINTER_WITHIN).step_by(4).find_map(leads).unwrap_or(at + 0x10);
+            if is_one(at) && at + context::SIZE <= top {
                 self.structures.push((at, context::SIZE, "CONTEXT"));
             }
         }
@@ -400,5 +402,50 @@ mod tests {
             let unnamed = stacks[0].slots.iter().filter(|slot| slot.name.is_empty());
             assert_eq!(unnamed.count(), 0, "{name}:\n{text}");
         }
+    }
+
+    fn stacks_of(name: &str, text: &str, thread: &str, event: usize, instant: Option<u64>) -> Vec<Stack> {
+        let case = recorder::Case::parse("x", "x", text).unwrap();
+        let kernel = recorder::kernels::by_name(name).unwrap();
+        let recording = recorder::record(&case, kernel).unwrap();
+        let mut player = recorder::Player::at(&recording, kernel, event, 0).unwrap();
+        player.forward(instant.unwrap_or(player.length())).unwrap();
+        let (m, event) = (player.machine(), player.event());
+        let id = event.named.iter().find(|named| named.name == thread).unwrap().id;
+        let status = kernel.threads(m).into_iter().find(|status| status.id == id).unwrap();
+        stacks(&Names::new(kernel, m, &event.named), m, &status)
+    }
+
+    #[test]
+    fn who_was_preempted_in_ring_3_has_a_stack_in_ring_0_with_all_its_frames() {
+        let text = "# A case.\nprocess app\nthread main in=app\nthread worker in=app\nthread other in=app\n\
+                    main NtSuspendThread thread=worker\n";
+        for name in ["nt", "reactos"] {
+            for (thread, within) in [("other", "Dispatch"), ("worker", "Suspend")] {
+                let stacks = stacks_of(name, text, thread, 5, None);
+                let rings: Vec<u8> = stacks.iter().map(|stack| stack.ring).collect();
+                assert_eq!(rings, [0, 3], "{name} {thread}");
+                let text = picture(&stacks[0]) + &walked(&stacks);
+                for part in ["KSWITCHFRAME.", "KTRAP_FRAME.", within, "park"] {
+                    assert!(text.contains(part), "{name} {thread}: {part} is missing in\n{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_context_of_an_apc_inside_another_one_is_named() {
+        let text = "# A case.\nprocess app\nthread main in=app\nthread worker in=app suspended\n\
+                    main NtQueueApcThread thread=worker context=5\nmain NtResumeThread thread=worker\n";
+        let case = recorder::Case::parse("x", "x", text).unwrap();
+        let kernel = recorder::kernels::by_name("nt").unwrap();
+        let recording = recorder::record(&case, kernel).unwrap();
+        let start = recording.event(4).unwrap().end();
+        let calls = super::super::calls(&recording, 5);
+        let within = calls.iter().find(|call| call.routine == "NtContinue").unwrap().at - start;
+        let stacks = stacks_of("nt", text, "worker", 5, Some(within));
+        let user = stacks.iter().find(|stack| stack.ring == 3).unwrap();
+        let contexts = user.slots.iter().filter(|slot| slot.name == "CONTEXT.ContextFlags").count();
+        assert_eq!(contexts, 2, "{}", picture(user));
     }
 }

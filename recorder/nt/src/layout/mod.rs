@@ -185,9 +185,13 @@ mod tests {
         for (name, at) in process {
             assert_eq!(offset(EProcess::FIELDS, name), at, "{name}");
         }
-        for (name, at) in
-            [("dr7", 0x2C), ("edx", 0x3C), ("previous_mode", 0x48), ("eip", 0x68), ("hardware_ss", 0x78)]
-        {
+        for (name, at) in [
+            ("dr7", 0x2C),
+            ("edx", 0x3C),
+            ("previous_previous_mode", 0x48),
+            ("eip", 0x68),
+            ("hardware_seg_ss", 0x78),
+        ] {
             assert_eq!(offset(KTrapFrame::FIELDS, name), at, "{name}");
         }
         for (name, at) in
