@@ -59,8 +59,11 @@ impl Memory {
         }
         let group = &mut self.groups[frame as usize / GROUP];
         let group = Arc::make_mut(group.get_or_insert_with(|| Arc::new([const { None }; GROUP])));
-        let page = group[frame as usize % GROUP].get_or_insert_with(|| Arc::new([0; PAGE as usize]));
-        Some(Arc::make_mut(page))
+        let page = group[frame as usize % GROUP].get_or_insert_with(|| Arc::new(ZEROES));
+        if !page.is_unique() {
+            *page = copied(page);
+        }
+        Arc::get_mut(page)
     }
 
     /// Reads bytes that do not cross a page.
@@ -177,7 +180,18 @@ impl Memory {
 }
 
 /// What a page that was never written holds.
-static ZEROES: Page = [0; PAGE as usize];
+const ZEROES: Page = [0; PAGE as usize];
+
+/// A copy of a page. Made of zeroes first, because those are put straight to where they will lie: a page that
+/// is given goes over the stack, and copying pages is most of what a snapshot costs.
+#[cold]
+fn copied(page: &Page) -> Arc<Page> {
+    let mut copy = Arc::new(ZEROES);
+    if let Some(bytes) = Arc::get_mut(&mut copy) {
+        bytes.copy_from_slice(page);
+    }
+    copy
+}
 
 /// Whether two slots hold the very same, or nothing.
 fn same<T>(a: &Option<Arc<T>>, b: &Option<Arc<T>>) -> bool {

@@ -74,6 +74,11 @@ pub(super) struct Motor {
     /// Memory as it was at the last digest that looked at it.
     seen: Memory,
     nesting: Nesting,
+    /// What [`contract::Image::current_thread`] held when the kernel was last asked for the thread that has
+    /// the processor, and the kernel's answer.
+    current: Option<(u32, ObjectId)>,
+    /// Steps of the event that goes on. What an event is given of them is as long as it must be.
+    trace: Vec<TraceStep>,
     /// The numbers of the routines that ran last, and the addresses of their entries, by the low bits of
     /// those.
     entries: Box<[(u32, u16); ENTRIES]>,
@@ -93,6 +98,8 @@ impl Motor {
             unseen: false,
             seen,
             nesting: Nesting::default(),
+            current: None,
+            trace: Vec::new(),
             entries: Box::new([(0, 0); ENTRIES]),
         }
     }
@@ -189,9 +196,9 @@ impl Motor {
         let Some((info, stage)) = self.kernel.image().routine(at) else {
             return Err(format!("no native routine lies at {at}"));
         };
-        let full = self.detail == Detail::Nothing || self.notes.trace.len() == EventRecord::TRACE_MAX;
+        let full = self.detail == Detail::Nothing || self.trace.len() == EventRecord::TRACE_MAX;
         let instant = self.m.retired;
-        let thread = if full { None } else { Some(self.kernel.current(&self.m)) };
+        let thread = if full { None } else { Some(self.current()) };
         let entered = thread.map(|thread| self.nesting.enter(&self.m, thread, stage));
         let (args, went) = match contract::routine::serve(self.kernel, &mut self.m, at) {
             Ok(served) => {
@@ -221,8 +228,29 @@ impl Motor {
         let thread = self.notes.number_of(thread);
         let routine = self.number(info, at);
         let depth = entered.depth;
-        self.notes.trace.push(TraceStep { at: instant, depth, thread, routine, stage, args, went });
+        self.trace.push(TraceStep { at: instant, depth, thread, routine, stage, args, went });
         Ok(())
+    }
+
+    /// The thread that has the processor.
+    fn current(&mut self) -> ObjectId {
+        let mut raw = [0; 4];
+        let word = match self.m.peek(self.m.cpu.cr3, self.kernel.image().current_thread, &mut raw) {
+            Ok(()) => u32::from_le_bytes(raw),
+            // Whoever looks there will be told so by the kernel.
+            Err(_) => return self.kernel.current(&self.m),
+        };
+        match self.current {
+            Some((known, thread)) if known == word => {
+                debug_assert_eq!(thread, self.kernel.current(&self.m), "{word:08X} names one thread");
+                thread
+            }
+            _ => {
+                let thread = self.kernel.current(&self.m);
+                self.current = Some((word, thread));
+                thread
+            }
+        }
     }
 
     fn number(&mut self, info: RoutineInfo, at: Va) -> u16 {
@@ -266,6 +294,8 @@ impl Motor {
         if self.detail == Detail::Yes {
             self.seen = self.m.memory.clone();
         }
+        self.notes.trace.extend_from_slice(&self.trace);
+        self.trace.clear();
         std::mem::take(&mut self.notes)
     }
 }
