@@ -156,7 +156,20 @@ error: there is no access right `PROCESS_VM_REED`
  --> corpus/topic/name.case:4:57
   |
 4 | main NtOpenProcess process=app access=PROCESS_TERMINATE|PROCESS_VM_REED
-  |                                                         ^^^^^^^^^^^^^^^ did you mean `PROCESS_VM_READ`?",
+  |                                                         ^^^^^^^^^^^^^^^ did you mean `PROCESS_VM_READ`?
+  |
+  = help: there is PROCESS_ALL_ACCESS, PROCESS_TERMINATE, PROCESS_CREATE_THREAD,
+          PROCESS_VM_OPERATION, PROCESS_VM_READ, PROCESS_VM_WRITE, PROCESS_DUP_HANDLE,
+          PROCESS_CREATE_PROCESS, PROCESS_SET_QUOTA, PROCESS_SET_INFORMATION,
+          PROCESS_QUERY_INFORMATION, PROCESS_SUSPEND_RESUME, PROCESS_SET_PORT, THREAD_ALL_ACCESS,
+          THREAD_TERMINATE, THREAD_SUSPEND_RESUME, THREAD_ALERT, THREAD_GET_CONTEXT,
+          THREAD_SET_CONTEXT, THREAD_SET_INFORMATION, THREAD_QUERY_INFORMATION,
+          THREAD_SET_THREAD_TOKEN, THREAD_IMPERSONATE, THREAD_DIRECT_IMPERSONATION,
+          DEBUG_OBJECT_ALL_ACCESS, DEBUG_OBJECT_WAIT_STATE_CHANGE, DEBUG_OBJECT_ADD_REMOVE_PROCESS,
+          DEBUG_OBJECT_SET_INFORMATION, EVENT_ALL_ACCESS, EVENT_QUERY_STATE, EVENT_MODIFY_STATE,
+          MUTANT_ALL_ACCESS, MUTANT_QUERY_STATE, SEMAPHORE_ALL_ACCESS, SEMAPHORE_QUERY_STATE,
+          SEMAPHORE_MODIFY_STATE, SYNCHRONIZE, DELETE, READ_CONTROL, WRITE_DAC, WRITE_OWNER,
+          MAXIMUM_ALLOWED, GENERIC_ALL, GENERIC_EXECUTE, GENERIC_WRITE or GENERIC_READ",
     );
     check(
         "clock advance=5ms\n",
@@ -174,7 +187,10 @@ error: there is no kind of fault `reed`
  --> corpus/topic/name.case:4:17
   |
 4 | main fault kind=reed
-  |                 ^^^^ did you mean `read`?",
+  |                 ^^^^ did you mean `read`?
+  |
+  = help: there is read, write, execute, divide, breakpoint, undefined, privileged, overflow,
+          bounds, float-divide, float-invalid, step, interrupt or msr",
     );
 }
 

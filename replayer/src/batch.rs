@@ -1,4 +1,4 @@
-//! Doing the same with many cases, beside each other, with the results in order.
+//! Doing things beside each other, with the results in order.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -48,6 +48,23 @@ pub fn in_order<T: Sync, R: Send, E>(
     })
 }
 
+/// Does two things beside each other where there are two processors, else one after the other; the second
+/// one on this thread.
+///
+/// # Panics
+/// When one of them does.
+pub fn both<A: Send, B>(first: impl FnOnce() -> A + Send, second: impl FnOnce() -> B) -> (A, B) {
+    if std::thread::available_parallelism().map_or(1, usize::from) == 1 {
+        return (first(), second());
+    }
+    std::thread::scope(|scope| {
+        let first = scope.spawn(first);
+        let second = second();
+        let first = first.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (first, second)
+    })
+}
+
 fn take_next<'a, T>(items: &'a [T], next: &AtomicUsize) -> Option<(usize, &'a T)> {
     let index = next.fetch_add(1, Ordering::Relaxed);
     Some((index, items.get(index)?))
@@ -75,6 +92,14 @@ mod tests {
         });
         assert_eq!(result, Ok(()));
         assert_eq!(taken, items.iter().map(|item| (*item, item * 10)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn two_results_come_in_order_and_a_panic_goes_on() {
+        assert_eq!(both(|| 1, || "two"), (1, "two"));
+        let panics = || both(|| panic!("the first"), || ());
+        let payload = std::panic::catch_unwind(panics).expect_err("it panics");
+        assert_eq!(payload.downcast_ref(), Some(&"the first"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Two kernels, one case: what each made of it, side by side.
 
+use crate::batch::both;
 use contract::{Kernel, Outcome, View};
 use golden::{ComparedEvent, Comparison, Side};
 use recorder::{Case, CaseError, EventRecord, RecordError, Recording, Replay};
@@ -52,8 +53,14 @@ pub fn compare(
     left: &'static dyn Kernel,
     right: &'static dyn Kernel,
 ) -> Result<Compared, RecordError> {
-    let (left, right) = (recorder::record(case, left)?, recorder::record(case, right)?);
-    let left_behind = (left_behind(&left)?, left_behind(&right)?);
+    let side = |kernel| -> Result<(Recording, Kinds), RecordError> {
+        let recording = recorder::record(case, kernel)?;
+        let left_behind = left_behind(&recording)?;
+        Ok((recording, left_behind))
+    };
+    let (ours, theirs) = both(|| side(left), || side(right));
+    let ((left, ours), (right, theirs)) = (ours?, theirs?);
+    let left_behind = (ours, theirs);
     let comparison = comparison(case, &left, &right, left_behind);
     Ok(Compared { comparison, left, right })
 }

@@ -12,7 +12,7 @@ mod list;
 mod scalar;
 mod structure;
 
-pub use access::{Peek, Read, Slot, Write};
+pub use access::{Peek, Read, Slot, Survey, Write};
 pub use list::{Broken, LIST_MAX, ListEntry, walk};
 pub use machine::{Fault, Va};
 pub use scalar::{Layout, Pointer, Scalar};

@@ -38,6 +38,7 @@ macro_rules! integers {
     ($($t:ty),*) => {$(
         impl Scalar for $t {
             const SIZE: u32 = size_of::<$t>() as u32;
+            #[inline]
             fn decode(raw: &[u8]) -> Self {
                 let mut bytes = [0; size_of::<$t>()];
                 bytes.copy_from_slice(raw);
@@ -58,6 +59,7 @@ integers!(u8, u16, u32, u64, i8, i16, i32, i64);
 
 impl Scalar for Va {
     const SIZE: u32 = 4;
+    #[inline]
     fn decode(raw: &[u8]) -> Self {
         Va(u32::decode(raw))
     }

@@ -68,6 +68,7 @@ macro_rules! guest_struct {
         // A handle stands for its address wherever a pointer is stored.
         impl $crate::Scalar for $name {
             const SIZE: u32 = 4;
+            #[inline]
             fn decode(raw: &[u8]) -> Self { $name(<$crate::Va as $crate::Scalar>::decode(raw)) }
             fn encode(self, raw: &mut [u8]) { $crate::Scalar::encode(self.0, raw) }
         }

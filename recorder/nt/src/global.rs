@@ -44,7 +44,8 @@ pub(crate) const USER_PROBE: u32 = 0x7FFF_0000;
 pub(crate) const HIGHEST_USER: u32 = 0x7FFE_FFFF;
 /// The lowest address that user space hands out.
 pub(crate) const LOWEST_USER: u32 = 0x1_0000;
-/// The PEB's place, as RTM has it (nt52.md 1.1, medium confidence): SP1 draws it at random, which a reproducible machine cannot.
+/// The PEB's place, as RTM has it (nt52.md 1.1, medium confidence): SP1 draws it at random, which a
+/// reproducible machine cannot.
 pub(crate) const PEB: Va = Va(0x7FFD_F000);
 
 guest_struct! {

@@ -181,8 +181,8 @@ pub(crate) const DOCUMENTED: u32 = 0x128;
 pub(crate) const LIMIT: u32 = DOCUMENTED + 17;
 
 /// The system services: name, number (nt52.md 1.7), routine. The sheet leaves the numbers of
-/// NtCreateMutant, NtCreateSemaphore, NtOpenSection, NtReadVirtualMemory, NtReleaseMutant, NtReleaseSemaphore, NtResetEvent
-/// and NtWriteVirtualMemory open: they are free ones, chosen here.
+/// NtCreateMutant, NtCreateSemaphore, NtOpenSection, NtReadVirtualMemory, NtReleaseMutant, NtReleaseSemaphore,
+/// NtResetEvent and NtWriteVirtualMemory open: they are free ones, chosen here.
 pub(crate) const SERVICES: &[(&str, u32, Ke)] = &[
     ("NtAlertResumeThread", 0x00D, Ke::NtAlertResumeThread),
     ("NtAlertThread", 0x00E, Ke::NtAlertThread),

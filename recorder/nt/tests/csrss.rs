@@ -21,11 +21,7 @@ fn order(d: &Driver, of: &[&str]) -> Vec<&'static str> {
 }
 
 fn routine(d: &Driver, name: &str) -> u32 {
-    let mut places = d.nt.image().gates.iter().flat_map(|gate| {
-        let stages = contract::routine::STAGES;
-        gate.routines.iter().zip(0..).map(move |(info, index)| (info.name, gate.base.0 + stages * index))
-    });
-    places.find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no {name}")).1
+    d.nt.image().entry(name).unwrap_or_else(|| panic!("no {name}")).0
 }
 
 fn go_to(d: &mut Driver, at: u32) {

@@ -69,6 +69,9 @@ pub enum Time {
 /// How many handles a list has at most; a kernel takes 64.
 const HANDLES_MAX: usize = 65;
 
+/// Columns of a line of help.
+const HELP_COLUMNS: usize = 90;
+
 /// The clock's period, in units of 100 ns: 10 ms.
 pub(crate) const TICK: u64 = 100_000;
 /// The most that a line advances the clock: a minute.
@@ -319,8 +322,26 @@ fn unknown_choice(choices: &'static Choices, text: &str, span: Range<usize>) -> 
         Some(meant) => format!("did you mean `{meant}`?"),
         None => "not known".to_owned(),
     };
-    let problem = Problem::new(span, format!("there is no {} `{text}`", choices.what), label);
-    if choices.words.len() <= 12 { problem.help(format!("there is {}", choices.list())) } else { problem }
+    Problem::new(span, format!("there is no {} `{text}`", choices.what), label)
+        .help(wrapped(&format!("there is {}", choices.list())))
+}
+
+/// A text in lines of at most [`HELP_COLUMNS`], as far as its words allow.
+fn wrapped(text: &str) -> String {
+    let mut lines = String::new();
+    let mut column = 0;
+    for word in text.split(' ') {
+        if column > 0 && column + 1 + word.len() > HELP_COLUMNS {
+            lines.push('\n');
+            column = 0;
+        } else if column > 0 {
+            lines.push(' ');
+            column += 1;
+        }
+        lines.push_str(word);
+        column += word.len();
+    }
+    lines
 }
 
 /// Which kernels a case runs on is not known here: a name of any kernel will do.

@@ -62,8 +62,9 @@ pub(super) fn show(bytes: &[u8], plain: bool, extended: bool, show: &mut dyn FnM
         for (key, at, ..) in WORDS {
             let value = word(at);
             match key {
-                "fpu-error-offset" | "fpu-data-offset" => show(key, format!("{value:08X}")),
-                "fpu-error-selector" => show(key, format!("{value:08X}")),
+                "fpu-error-offset" | "fpu-data-offset" | "fpu-error-selector" => {
+                    show(key, format!("{value:08X}"));
+                }
                 _ => show(key, format!("{:04X}", value & 0xFFFF)),
             }
         }

@@ -13,7 +13,6 @@ use crate::case::Line;
 use crate::recording::Reaching;
 use contract::{Activity, Named, ObjectId, ThreadStatus, program};
 use machine::{Machine, Va, registers::flags};
-use std::collections::BTreeSet;
 
 /// Instructions that a thread may run before a clock interrupt comes.
 pub(super) const SLICE: u64 = 2000;
@@ -41,15 +40,27 @@ pub(super) fn parked(m: &Machine, status: &ThreadStatus) -> bool {
     at == Some(park().0)
 }
 
+/// A thread that is not the system's, as it was when last looked at.
+struct Seen {
+    id: ObjectId,
+    activity: Activity,
+    parked: bool,
+    /// It had the processor and did nothing with it since anything last happened.
+    rested: bool,
+    /// It was met at the processor since anything last happened.
+    met: bool,
+}
+
+impl Seen {
+    fn is_runnable(&self) -> bool {
+        self.activity == Activity::Runnable
+    }
+}
+
 /// Keeps count of what happens while the machine comes to rest.
 #[derive(Default)]
 pub(super) struct Watch {
-    /// Threads that had the processor and did nothing with it since anything last happened.
-    rested: BTreeSet<ObjectId>,
-    /// What can be seen of every thread, as it was when last looked.
-    seen: Vec<(ObjectId, Activity, bool)>,
-    /// Threads that were met at the processor since anything last happened.
-    met: BTreeSet<ObjectId>,
+    threads: Vec<Seen>,
     /// Slices since anything last happened.
     still: u32,
 }
@@ -57,41 +68,56 @@ pub(super) struct Watch {
 impl Watch {
     /// Something happened: every thread must rest anew.
     pub(super) fn stir(&mut self) {
-        self.rested.clear();
-        self.met.clear();
+        for thread in &mut self.threads {
+            (thread.rested, thread.met) = (false, false);
+        }
         self.still = 0;
     }
 
     /// The threads that could run, and did not get the processor for so long that they will not.
-    fn passed_over(&self) -> BTreeSet<ObjectId> {
-        if self.still < STILL {
-            return BTreeSet::new();
-        }
-        let runnable = self.seen.iter().filter(|(_, activity, _)| *activity == Activity::Runnable);
-        runnable.map(|(thread, ..)| *thread).filter(|thread| !self.met.contains(thread)).collect()
+    fn passed_over(&self) -> impl Iterator<Item = ObjectId> {
+        let waited = self.still >= STILL;
+        let ready = self.threads.iter().filter(move |thread| waited && thread.is_runnable());
+        ready.filter(|thread| !thread.met).map(|thread| thread.id)
     }
 
     /// Looks at the machine between two slices; whether it is quiet.
     pub(super) fn look(&mut self, motor: &Motor) -> bool {
         let m = &motor.m;
-        let threads: Vec<ThreadStatus> =
-            motor.kernel.threads(m).into_iter().filter(|status| !status.system).collect();
-        let seen: Vec<_> =
-            threads.iter().map(|status| (status.id, status.activity, parked(m, status))).collect();
-        if seen != self.seen {
-            self.seen = seen;
+        let statuses = motor.kernel.threads(m);
+        let (mut known, mut same, mut current) = (0, true, None);
+        for status in statuses.iter().filter(|status| !status.system) {
+            let (id, activity, parked) = (status.id, status.activity, parked(m, status));
+            if status.current {
+                current = Some(known);
+            }
+            match self.threads.get_mut(known) {
+                Some(seen) if (seen.id, seen.activity, seen.parked) == (id, activity, parked) => {}
+                seen => {
+                    same = false;
+                    let new = Seen { id, activity, parked, rested: false, met: false };
+                    match seen {
+                        Some(seen) => *seen = new,
+                        None => self.threads.push(new),
+                    }
+                }
+            }
+            known += 1;
+        }
+        if !same || known != self.threads.len() {
+            self.threads.truncate(known);
             self.stir();
         }
         self.still += 1;
-        if let Some(current) = threads.iter().find(|status| status.current) {
-            self.met.insert(current.id);
-            if parked(m, current) && self.rested.insert(current.id) {
+        if let Some(current) = current.map(|index| &mut self.threads[index]) {
+            current.met = true;
+            if current.parked && !current.rested {
+                current.rested = true;
                 self.still = 0;
             }
         }
-        let runnable = |status: &&ThreadStatus| status.activity == Activity::Runnable;
-        let restless = threads.iter().filter(runnable).any(|status| !self.rested.contains(&status.id));
-        !restless || self.still > STILL + STILL_PER_THREAD * threads.len() as u32
+        let restless = self.threads.iter().any(|thread| thread.is_runnable() && !thread.rested);
+        !restless || self.still > STILL + STILL_PER_THREAD * self.threads.len() as u32
     }
 }
 

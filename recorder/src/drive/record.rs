@@ -17,7 +17,8 @@ pub fn record(case: &Case, kernel: &'static dyn Kernel) -> Result<Recording, Rec
 }
 
 /// Runs a case on a kernel an instruction at a time, so that a replay can name the first instruction
-/// that differs ([`EventRecord::steps`](crate::EventRecord::steps)). Slower; the outcomes and views are those of [`record`].
+/// that differs ([`EventRecord::steps`](crate::EventRecord::steps)). Slower; the outcomes and views are those
+/// of [`record`].
 ///
 /// # Errors
 /// [`RecordError`].

@@ -15,7 +15,7 @@ impl Choices {
         self.words.iter().find(|(known, _)| *known == word).copied()
     }
 
-    /// The words, as a list for people; a long table by its first and last words.
+    /// The words, as a list for people.
     pub fn list(&self) -> String {
         let words: Vec<&str> = self.words.iter().map(|(word, _)| *word).collect();
         match words.as_slice() {

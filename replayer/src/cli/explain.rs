@@ -2,7 +2,7 @@
 
 use super::{ExplainOptions, FINE, UNEXPECTED, case, kernel, messages::Messages};
 use crate::explain::facts::{self, Differing, Parting};
-use crate::explain::{CodeLine, FieldChange, Interrupts, Story, side_by_side, stack, story};
+use crate::explain::{CodeLine, FieldChange, Story, side_by_side, stack, stories};
 use crate::{Compared, compare};
 use anyhow::Context;
 use golden::Comparison;
@@ -31,15 +31,11 @@ pub(super) fn run(here: &Path, options: &ExplainOptions, messages: &mut Messages
         messages.line(&format!("{}: {} and {} agree", case.name, comparison.left, comparison.right))?;
         return Ok(FINE);
     };
-    let last = partings.last().map_or(first.event, |parting| parting.event);
-    let interrupts = |recording, kernel| match options.interrupts {
-        true => Interrupts::default(),
-        false => Interrupts::of(recording, kernel, first.event..=last),
-    };
-    let interrupts = [interrupts(&compared.left, left), interrupts(&compared.right, right)];
+    let events: Vec<usize> = partings.iter().map(|parting| parting.event).collect();
+    let (ours, theirs) = stories(&compared, (left, right), &events, !options.interrupts)?;
     let mut text = String::new();
-    for parting in &partings {
-        text.push_str(&told(&case.name, &compared, parting, &interrupts)?);
+    for (parting, stories) in partings.iter().zip(ours.iter().zip(&theirs)) {
+        text.push_str(&told(&case.name, &compared, parting, stories));
     }
     let later = match options.resync {
         true => following,
@@ -52,13 +48,8 @@ pub(super) fn run(here: &Path, options: &ExplainOptions, messages: &mut Messages
 }
 
 /// A parting and what led to it on both sides.
-fn told(
-    name: &str,
-    compared: &Compared,
-    parting: &Parting,
-    interrupts: &[Interrupts; 2],
-) -> anyhow::Result<String> {
-    let Compared { comparison, left, right } = compared;
+fn told(name: &str, compared: &Compared, parting: &Parting, (ours, theirs): (&Story, &Story)) -> String {
+    let comparison = &compared.comparison;
     let event = &comparison.events[parting.event - 1];
     let mut text = format!(
         "{name}: {} and {} part in event {}, line {}\n  {}\n\ndiffers\n{}",
@@ -72,18 +63,14 @@ fn told(
     if let Some(reason) = &comparison.reason {
         text.push_str(&format!("\nthe case says why\n  {reason}\n"));
     }
-    let side = |recording: &recorder::Recording, interrupts| -> anyhow::Result<Story> {
-        Ok(story(recording, kernel(&recording.header.kernel)?, parting.event, interrupts)?)
-    };
-    let (ours, theirs) = (side(left, &interrupts[0])?, side(right, &interrupts[1])?);
     text.push_str("\ncalls\n");
     let calls = side_by_side((&ours.kernel, &theirs.kernel), &ours.rows, &theirs.rows);
     text.push_str(&shortened(&calls, parting.event));
     text.push_str("\nfields that changed\n");
-    for story in [&ours, &theirs] {
+    for story in [ours, theirs] {
         text.push_str(&changed(&story.kernel, &story.fields));
     }
-    for story in [&ours, &theirs] {
+    for story in [ours, theirs] {
         text.push_str(&format!(
             "\n{}, event {}+{}, thread {}: {}\n",
             story.kernel, parting.event, story.instant, story.thread, story.what
@@ -93,7 +80,7 @@ fn told(
         text.push_str(&code(&story.code));
     }
     text.push('\n');
-    Ok(text)
+    text
 }
 
 /// Calls without their middle, where there are too many to be looked at.

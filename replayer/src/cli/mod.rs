@@ -90,7 +90,8 @@ enum Command {
     },
     /// Lists every verb with its arguments, their types and defaults, and the kernels that have it
     Verbs,
-    /// Lists the numbered rules of the behaviour sheets, the sections that cases name, and the cases that cover each
+    /// Lists the numbered rules of the behaviour sheets, the sections that cases name, and the cases that
+    /// cover each
     Coverage {
         /// For people, or one JSON object a line for each rule and each section
         #[arg(long, value_enum, default_value_t)]

@@ -4,11 +4,11 @@ use super::{BAD, FINE, Format, RunOptions, UNEXPECTED, kernel, messages::Message
 use crate::corpus::{self, Source};
 use crate::formats::{Entry, junit, perfetto, sarif};
 use crate::judge::{Surprise, Verdict, judge};
-use crate::report::{self, Listed, Rules, Site, SiteError};
+use crate::report::{self, Listed, Site, SiteError};
 use crate::{Compared, batch, compare, json};
 use contract::Kernel;
 use golden::Comparison;
-use recorder::{Case, RecordError, sheets::SHEETS};
+use recorder::{Case, RecordError};
 use std::path::{Path, PathBuf};
 
 /// A case, the kernels that it runs on, and where it comes from.
@@ -86,7 +86,6 @@ pub(super) fn run(here: &Path, options: &RunOptions, messages: &mut Messages) ->
 /// A report that is being written.
 struct Report {
     site: Site,
-    rules: Rules,
     /// Where each case's page goes.
     places: Vec<String>,
 }
@@ -95,8 +94,7 @@ impl Report {
     fn begin(here: &Path, folder: &Path, jobs: &[Job]) -> anyhow::Result<Report> {
         let mut site = Site::begin(&here.join(folder))?;
         let places = jobs.iter().map(|job| site.place(&job.source.name)).collect();
-        let rules = SHEETS.iter().flat_map(|sheet| sheet.rules().chain(sheet.sections())).collect();
-        Ok(Report { site, rules, places })
+        Ok(Report { site, places })
     }
 
     fn write(&self, index: usize, done: &Done) -> Result<(), SiteError> {
@@ -110,7 +108,7 @@ impl Report {
             covers: job.case.covers.clone(),
             page: (!entry.failed).then_some(place),
         });
-        self.site.end(&listed.collect::<Vec<_>>(), &self.rules)
+        self.site.end(&listed.collect::<Vec<_>>())
     }
 }
 
@@ -163,9 +161,9 @@ fn one(index: usize, job: &Job, format: Format, report: Option<&Report>) -> Done
         .first_difference()
         .map(|first| (first.line, format!("{}: {left} {}, {right} {}", first.what, first.left, first.right)));
     let entry = Entry { first, ..entry(verdict, false) };
-    let page = report.map(|report| {
+    let page = report.map(|_| {
         let kernels = [job.left, job.right];
-        report::page(&entry, &job.case.covers, &compared, kernels, &report.rules, "../")
+        report::page(&entry, &job.case.covers, &compared, kernels, "../")
     });
     Done { piece: piece(index, job, &compared, format), page, entry }
 }

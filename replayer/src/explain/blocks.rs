@@ -25,9 +25,9 @@ pub fn blocks(
     let start = player.machine().retired;
     let mut heap: Vec<Block> = Vec::new();
     for call in calls.iter().filter(|call| !call.earlier) {
-        let unknown = |value: &&u32| **value >= 0x1_0000 && !found.contains_key(*value);
-        let wanted: Vec<u32> = call.args.iter().filter(unknown).copied().collect();
-        let wanted: Vec<u32> = wanted.into_iter().filter(|value| names.meaning(*value).is_none()).collect();
+        let unknown =
+            |value: &u32| *value >= 0x1_0000 && !found.contains_key(value) && names.meaning(*value).is_none();
+        let wanted: Vec<u32> = call.args.iter().copied().filter(unknown).collect();
         if wanted.is_empty() {
             continue;
         }

@@ -29,7 +29,7 @@ pub use fields::{Field, FieldChange, Layouts, camel};
 pub use interrupts::{Interrupts, Stretch};
 pub use names::Names;
 pub use sides::{side_by_side, traces};
-pub use story::{CodeLine, Story, line, story};
+pub use story::{CodeLine, Story, line, stories, story};
 pub use writes::{Changed, writes};
 
 use contract::Kernel;

@@ -3,6 +3,8 @@
 
 use super::stack::{self, Stack};
 use super::{Call, End, FieldChange, Interrupts, Names, Row, blocks, calls, fields, rows};
+use crate::Compared;
+use crate::batch::both;
 use contract::{Kernel, ObjectId, Outcome};
 use machine::{Machine, Va};
 use recorder::{Player, Recording, SeekError};
@@ -90,6 +92,29 @@ pub fn story(
         stacks,
         code,
     })
+}
+
+/// Tells what both kernels did in some events of a case (in ascending order, counted from 1), the first
+/// one's stories and the second one's. With `fold`, interrupts that did nothing but take time are folded.
+///
+/// # Errors
+/// [`SeekError`].
+pub fn stories(
+    compared: &Compared,
+    kernels: (&'static dyn Kernel, &'static dyn Kernel),
+    events: &[usize],
+    fold: bool,
+) -> Result<(Vec<Story>, Vec<Story>), SeekError> {
+    let side = |recording, kernel| -> Result<Vec<Story>, SeekError> {
+        let interrupts = match (events.first(), events.last()) {
+            (Some(first), Some(last)) if fold => Interrupts::of(recording, kernel, *first..=*last),
+            _ => Interrupts::default(),
+        };
+        events.iter().map(|event| story(recording, kernel, *event, &interrupts)).collect()
+    };
+    let (left, right) = (|| side(&compared.left, kernels.0), || side(&compared.right, kernels.1));
+    let (ours, theirs) = both(left, right);
+    Ok((ours?, theirs?))
 }
 
 /// The thread that a line is about: the first of its words that is a thread's name, or `init`, which is

@@ -1,6 +1,6 @@
 //! A case's page: both kernels side by side as lanes over the same events.
 
-use super::{Rules, chip, document};
+use super::{chip, document};
 use crate::Compared;
 use crate::explain::{
     FieldChange, Interrupts, Layouts, Names, Row, Story, calls, facts, fields, rows, stack, story,
@@ -10,7 +10,7 @@ use crate::judge::Verdict;
 use contract::Kernel;
 use golden::{By, LeftBehind, Told};
 use maud::{Markup, html};
-use recorder::Recording;
+use recorder::{Recording, sheets};
 use std::rc::Rc;
 
 /// Rows of a trace that are shown, at most: a page has to stay one that can be read.
@@ -33,7 +33,6 @@ pub fn page(
     covers: &[String],
     compared: &Compared,
     kernels: [&'static dyn Kernel; 2],
-    rules: &Rules,
     up: &str,
 ) -> String {
     let comparison = &compared.comparison;
@@ -67,7 +66,7 @@ pub fn page(
                 dl .rules {
                     @for rule in covers {
                         dt { (rule) }
-                        dd { (rules.get(rule).map_or("", String::as_str)) }
+                        dd { (sheets::says(rule).unwrap_or_default()) }
                     }
                 }
             }

@@ -17,10 +17,6 @@ pub use site::{Site, SiteError};
 use crate::formats::Entry;
 use crate::judge::Verdict;
 use maud::{DOCTYPE, Markup, html};
-use std::collections::BTreeMap;
-
-/// The rules and sections of the sheets, as cases name them: what each says.
-pub type Rules = BTreeMap<String, String>;
 
 /// A case as the overview lists it.
 #[derive(Clone, Debug)]

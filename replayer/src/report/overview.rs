@@ -1,11 +1,12 @@
 //! The page of all cases, by topic.
 
-use super::{Listed, Rules, chip, document};
+use super::{Listed, chip, document};
 use crate::judge::Verdict;
 use maud::{Markup, html};
+use recorder::sheets;
 
 /// The overview of a run.
-pub fn page(cases: &[Listed], rules: &Rules) -> String {
+pub fn page(cases: &[Listed]) -> String {
     let mut topics: Vec<&str> = cases.iter().map(|case| case.entry.parts().0).collect();
     topics.sort_unstable();
     topics.dedup();
@@ -50,7 +51,7 @@ pub fn page(cases: &[Listed], rules: &Rules) -> String {
             @for topic in &topics {
                 section .topic aria-labelledby={ "topic-" (anchor(topic)) } {
                     h2 id={ "topic-" (anchor(topic)) } { (name(topic)) }
-                    ul .cases { @for case in inside(cases, topic) { (row(case, rules)) } }
+                    ul .cases { @for case in inside(cases, topic) { (row(case)) } }
                 }
             }
         }
@@ -96,7 +97,7 @@ fn bar(cases: &[Listed]) -> Markup {
     }
 }
 
-fn row(case: &Listed, rules: &Rules) -> Markup {
+fn row(case: &Listed) -> Markup {
     let (label, class) = chip(&case.entry.verdict);
     let title = if case.entry.title.is_empty() { &case.entry.name } else { &case.entry.title };
     html! {
@@ -119,7 +120,7 @@ fn row(case: &Listed, rules: &Rules) -> Markup {
                     (case.entry.shown)
                     @for rule in &case.covers {
                         " "
-                        @match rules.get(rule) {
+                        @match sheets::says(rule) {
                             Some(text) => abbr .rule title=(text) { (rule) },
                             None => span .rule { (rule) },
                         }

@@ -4,7 +4,7 @@
 //! files go that it had written, as its list of files says; a list that names anything outside of the
 //! folder is no list of ours.
 
-use super::{Listed, Rules, overview};
+use super::{Listed, overview};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -101,8 +101,8 @@ impl Site {
     ///
     /// # Errors
     /// [`SiteError::Io`].
-    pub fn end(self, cases: &[Listed], rules: &Rules) -> Result<PathBuf, SiteError> {
-        self.page("index.html", &overview::page(cases, rules))?;
+    pub fn end(self, cases: &[Listed]) -> Result<PathBuf, SiteError> {
+        self.page("index.html", &overview::page(cases))?;
         Ok(self.folder.join("index.html"))
     }
 
@@ -176,7 +176,7 @@ mod tests {
         let mut site = Site::begin(&folder).unwrap();
         let place = site.place("a/b");
         site.page(&place, "first").unwrap();
-        site.end(&[], &Rules::new()).unwrap();
+        site.end(&[]).unwrap();
         std::fs::write(folder.join("mine.txt"), "kept").unwrap();
         Site::begin(&folder).unwrap();
         assert!(!folder.join("a").exists() && folder.join("mine.txt").exists());

@@ -125,7 +125,8 @@ fn set_port(m: &mut Machine, process: EProcess, object: DebugObject) -> Res<()> 
     Ok(())
 }
 
-/// The flag of a thread that could not be protected: its end is not told. Of medium confidence (nt52.md 10.7).
+/// The flag of a thread that could not be protected: its end is not told. Of medium confidence (nt52.md
+/// 10.7).
 const UNPROTECTED: u32 = cross::SKIP_TERMINATION_MSG;
 
 /// Step 8: the events that this thread has made are kept or dropped.

@@ -85,7 +85,8 @@ pub(crate) fn set(m: &mut Machine, cr3: u32, at: Va, value: u32) -> Result<bool,
     Ok(true)
 }
 
-/// MmCreateKernelStack (fails as pool with the tag `KStk` does): the address behind a new kernel stack's highest byte. Slots are used in turn.
+/// MmCreateKernelStack (fails as pool with the tag `KStk` does): the address behind a new kernel stack's
+/// highest byte. Slots are used in turn.
 pub(crate) fn create_stack(m: &mut Machine) -> Result<Option<Va>, Fault> {
     if pool::is_refused(m, pool::tag(b"KStk"))? {
         return Ok(None);

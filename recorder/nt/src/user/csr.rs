@@ -19,7 +19,7 @@ guest_struct! {
         /// Bytes of arguments.
         0x04 length: u32,
         0x08 return_value: u32,
-        0x0C arguments: u32,
+        0x0C argument0: u32,
         0x10 argument1: u32,
     }
 }
@@ -49,7 +49,7 @@ pub(crate) fn tell(
     stage: u8,
 ) -> Result<Flow, Fault> {
     let message = CsrMessage::at(f.block(first, WORDS));
-    f.m.set(message.arguments(), arguments[0])?;
+    f.m.set(message.argument0(), arguments[0])?;
     f.m.set(message.argument1(), arguments[1])?;
     let args = [message.va().0, api as u32, 4 * arguments.len() as u32];
     f.call(User::CsrClientCallServer.at(), &args, stage)

@@ -8,15 +8,15 @@ use crate::layout::*;
 use crate::mm::frames;
 use crate::ob;
 use contract::{Block, Heap, ObjectId};
-use guest::{Peek, Pointer, Read, walk};
+use guest::{Pointer, Read, Survey, walk};
 use machine::Machine;
 use std::collections::BTreeMap;
 
 /// Processes and threads, with the names of their layouts.
 pub(crate) fn structures(m: &Machine) -> Vec<(ObjectId, &'static str)> {
-    let mut peek = Peek::new(m);
+    let mut peek = Survey::new(m);
     let mut found = Vec::new();
-    for process in processes(m) {
+    for process in processes(&mut peek) {
         found.extend(ob::id(&mut peek, process.va()).map(|id| (id, "EPROCESS")));
         let list = walk(&mut peek, process.thread_list_head(), EThread::thread_list_entry);
         for thread in list.unwrap_or_default() {
@@ -28,7 +28,7 @@ pub(crate) fn structures(m: &Machine) -> Vec<(ObjectId, &'static str)> {
 
 /// Pool blocks by tag; frames, stacks, timers; processes with their threads and handles.
 pub(crate) fn inventory(m: &Machine) -> Vec<(String, u32)> {
-    let mut peek = Peek::new(m);
+    let mut peek = Survey::new(m);
     let mut tags: BTreeMap<String, u32> = BTreeMap::new();
     for block in pool::blocks(&mut peek).unwrap_or_default() {
         if peek.get(block.state()) == Ok(pool::IN_USE) {
@@ -44,7 +44,7 @@ pub(crate) fn inventory(m: &Machine) -> Vec<(String, u32)> {
     let table = peek.get(DATA.psp_cid_table());
     let ids = table.and_then(|table| peek.get(table.handle_count())).unwrap_or(0);
     found.push(("ids".to_owned(), ids));
-    for process in processes(m) {
+    for process in processes(&mut peek) {
         let id = peek.get(process.unique_process_id()).unwrap_or(0);
         let list = walk(&mut peek, process.thread_list_head(), EThread::thread_list_entry);
         found.push((format!("threads of {id}"), list.map_or(0, |list| list.len() as u32)));
@@ -57,7 +57,7 @@ pub(crate) fn inventory(m: &Machine) -> Vec<(String, u32)> {
 
 /// The pool's blocks in use, and the kernel's variables.
 pub(crate) fn heap(m: &Machine) -> Heap {
-    let mut peek = Peek::new(m);
+    let mut peek = Survey::new(m);
     let mut blocks = Vec::new();
     for header in pool::blocks(&mut peek).unwrap_or_default() {
         if peek.get(header.state()) == Ok(pool::IN_USE) {

@@ -218,11 +218,10 @@ pub(crate) fn address_space(m: &Machine, process: ObjectId) -> Option<u32> {
 }
 
 /// Idle, then the active processes.
-pub(crate) fn processes(m: &Machine) -> Vec<EProcess> {
-    let mut peek = Peek::new(m);
+pub(crate) fn processes(peek: &mut impl Read) -> Vec<EProcess> {
     let mut found = Vec::new();
     found.extend(peek.get(DATA.ps_idle_process()).ok());
-    let active = guest::walk(&mut peek, DATA.ps_active_process_head(), EProcess::active_process_links);
+    let active = guest::walk(peek, DATA.ps_active_process_head(), EProcess::active_process_links);
     found.extend(active.unwrap_or_default());
     found
 }

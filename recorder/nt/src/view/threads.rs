@@ -6,11 +6,11 @@ use crate::layout::*;
 use crate::ob;
 use crate::stubs::INTERRUPT_RETURN;
 use contract::{Activity, ObjectId, Resume, ThreadStatus};
-use guest::{Peek, Pointer, Read, Va, walk};
+use guest::{Peek, Pointer, Read, Survey, Va, walk};
 use machine::{Machine, Reg};
 
 /// What a thread is doing.
-pub(super) fn activity(peek: &mut Peek, thread: KThread) -> Activity {
+pub(super) fn activity(peek: &mut impl Read, thread: KThread) -> Activity {
     if peek.get(thread.header().signal_state()).unwrap_or(0) != 0 {
         return Activity::Terminated;
     }
@@ -36,41 +36,41 @@ pub(crate) fn current(m: &Machine) -> ObjectId {
 
 /// Every thread: by process, then by creation.
 pub(crate) fn threads(nt: &Nt, m: &Machine) -> Vec<ThreadStatus> {
-    let mut peek = Peek::new(m);
+    let peek = &mut Survey::new(m);
+    let back = nt.code.kernel.symbol(INTERRUPT_RETURN);
     let mut found = Vec::new();
-    for process in processes(m) {
-        let list = walk(&mut peek, process.thread_list_head(), EThread::thread_list_entry);
+    for process in processes(peek) {
+        let list = walk(peek, process.thread_list_head(), EThread::thread_list_entry);
         for thread in list.unwrap_or_default() {
-            found.extend(status(nt, m, process, thread));
+            found.extend(status(peek, back, process, thread));
         }
     }
     found
 }
 
-fn status(nt: &Nt, m: &Machine, process: EProcess, thread: EThread) -> Option<ThreadStatus> {
-    let mut peek = Peek::new(m);
+/// `back` is the interrupt's way out.
+fn status(peek: &mut Survey, back: Va, process: EProcess, thread: EThread) -> Option<ThreadStatus> {
+    let cpu = &peek.machine().cpu;
     let tcb = thread.tcb();
-    let activity = activity(&mut peek, tcb);
+    let activity = activity(peek, tcb);
     let current = peek.get(PCR.current_thread()).ok()? == tcb;
     let top = peek.get(tcb.initial_stack()).ok()?;
     let system = peek.get(thread.cross_thread_flags()).ok()? & cross::SYSTEM != 0;
-    let in_user = current && m.cpu.cpl() == 3;
+    let in_user = current && cpu.cpl() == 3;
     let entered = !system && !in_user && !top.is_null() && activity != Activity::Terminated;
     let user = match entered && activity != Activity::Initialized {
-        true => user_registers(&mut peek, KThread::user_frame(top)),
+        true => user_registers(peek, KThread::user_frame(top)),
         false => None,
     };
     let resume = match activity {
         Activity::Terminated => None,
-        _ if current => {
-            Some(Resume { eip: m.cpu.eip, esp: m.cpu.esp(), ebp: m.cpu.reg(Reg::Ebp), user: in_user })
-        }
-        _ if user.is_some() && was_in_user(nt, &mut peek, tcb, top) => user,
-        _ => switched(&mut peek, tcb),
+        _ if current => Some(Resume { eip: cpu.eip, esp: cpu.esp(), ebp: cpu.reg(Reg::Ebp), user: in_user }),
+        _ if user.is_some() && was_in_user(back, peek, tcb, top) => user,
+        _ => switched(peek, tcb),
     };
     Some(ThreadStatus {
-        id: ob::id(&mut peek, thread.va())?,
-        process: ob::id(&mut peek, process.va())?,
+        id: ob::id(peek, thread.va())?,
+        process: ob::id(peek, process.va())?,
         activity,
         current,
         system,
@@ -81,7 +81,7 @@ fn status(nt: &Nt, m: &Machine, process: EProcess, thread: EThread) -> Option<Th
     })
 }
 
-fn user_registers(peek: &mut Peek, frame: KTrapFrame) -> Option<Resume> {
+fn user_registers(peek: &mut Survey, frame: KTrapFrame) -> Option<Resume> {
     Some(Resume {
         eip: peek.get(frame.eip()).ok()?,
         esp: peek.get(frame.hardware_esp()).ok()?,
@@ -94,7 +94,7 @@ fn user_registers(peek: &mut Peek, frame: KTrapFrame) -> Option<Resume> {
 const SAVED_EBP: u32 = 0xC;
 
 /// Where a thread that has been switched away from goes on.
-fn switched(peek: &mut Peek, thread: KThread) -> Option<Resume> {
+fn switched(peek: &mut Survey, thread: KThread) -> Option<Resume> {
     let frame = KSwitchFrame::at(peek.get(thread.kernel_stack()).ok()?);
     Some(Resume {
         eip: peek.get(frame.ret_addr()).ok()?.0,
@@ -108,9 +108,8 @@ fn switched(peek: &mut Peek, thread: KThread) -> Option<Resume> {
 const FRAMES: usize = 64;
 
 /// Whether a thread was switched away from on its way back to user mode from an interrupt there, with
-/// no APC that is delivered first: the frames lead straight to the interrupt's way out.
-fn was_in_user(nt: &Nt, peek: &mut Peek, thread: KThread, top: Va) -> bool {
-    let back = nt.code.kernel.symbol(INTERRUPT_RETURN);
+/// no APC that is delivered first: the frames lead straight to the interrupt's way out, `back`.
+fn was_in_user(back: Va, peek: &mut Survey, thread: KThread, top: Va) -> bool {
     let frame = KThread::user_frame(top).va();
     let state = thread.apc_state();
     // Inside a guarded region a pending kernel APC waits for the region's end.

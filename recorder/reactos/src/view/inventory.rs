@@ -2,7 +2,7 @@
 
 use crate::{ex::pool, layout::*, ob};
 use contract::{Block, Heap};
-use guest::{Peek, Pointer, Read};
+use guest::{Peek, Pointer, Read, Survey};
 use machine::Machine;
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// kernel stacks and pages, locks that are held, and what belongs to each process. Everything is counted
 /// from memory, so what boot left is the baseline.
 pub(crate) fn all(m: &Machine) -> Vec<(String, u32)> {
-    let mut p = Peek::new(m);
+    let mut p = Survey::new(m);
     let mut counts: BTreeMap<String, u32> = BTreeMap::new();
     let mut references: BTreeMap<&'static str, (u32, u32, u32)> = BTreeMap::new();
     for header in pool::blocks(&mut p).unwrap_or_default() {
@@ -44,13 +44,13 @@ pub(crate) fn all(m: &Machine) -> Vec<(String, u32)> {
         let pages = bitmap.iter().map(|byte| byte.count_ones()).sum();
         found.push(("physical pages".to_owned(), pages));
     }
-    let processes = super::processes(m);
+    let processes = super::processes(&mut p);
     found.push(("locks held".to_owned(), locks(m, &processes)));
     for process in processes {
         let name = name(m, process);
         let handles = ob::handle::entries(&mut p, process).unwrap_or_default().len() as u32;
         found.push((format!("handles of {name}"), handles));
-        found.push((format!("threads of {name}"), super::threads::of(m, process).len() as u32));
+        found.push((format!("threads of {name}"), super::threads::of(&mut p, process).len() as u32));
         let references = p.get(ob::object::header(process.0).ref_count()).unwrap_or(0);
         found.push((format!("references to {name}"), references as u32));
     }
@@ -79,7 +79,7 @@ fn name(m: &Machine, process: EProcess) -> String {
 
 /// [`contract::Kernel::heap`].
 pub(crate) fn heap(m: &Machine) -> Heap {
-    let mut p = Peek::new(m);
+    let mut p = Survey::new(m);
     let mut blocks = Vec::new();
     for header in pool::blocks(&mut p).unwrap_or_default() {
         if p.get(header.allocated()) == Ok(1) {

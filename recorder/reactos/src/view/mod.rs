@@ -9,20 +9,19 @@ use contract::{
     Activity, Bugcheck, Named, ObjectId, ObjectKind, ObjectView, Owner, ProcessView, Scene, Status,
     ThreadView, View,
 };
-use guest::{Peek, Pointer, Read, Va};
+use guest::{Peek, Pointer, Read, Survey, Va};
 use machine::Machine;
 
 /// The identity of an object: its body, and the serial number of its allocation.
-pub(crate) fn id(m: &Machine, body: Va) -> ObjectId {
-    let mut p = Peek::new(m);
-    let header = pool::header(&mut p, ob::object::header(body).0).ok().flatten();
+pub(crate) fn id(p: &mut impl Read, body: Va) -> ObjectId {
+    let header = pool::header(p, ob::object::header(body).0).ok().flatten();
     let serial = header.and_then(|header| p.get(header.serial()).ok()).unwrap_or(0);
     ObjectId { at: body, serial }
 }
 
 /// Whether the object still is the one that the id was made for.
 fn exists(m: &Machine, object: ObjectId) -> bool {
-    object.serial != 0 && id(m, object.at) == object
+    object.serial != 0 && id(&mut Peek::new(m), object.at) == object
 }
 
 fn kind_of(m: &Machine, body: Va) -> Option<ObjectKind> {
@@ -48,13 +47,14 @@ pub(crate) fn scene(m: &Machine) -> Scene {
         ("SystemThread", ObjectKind::Thread, handle(G.system_thread_handle())),
     ];
     let section = handle(G.section_handle());
-    Scene { process: id(m, process), thread: id(m, thread), named, section }
+    Scene { process: id(&mut p, process), thread: id(&mut p, thread), named, section }
 }
 
 /// [`contract::Kernel::current`].
 pub(crate) fn current(m: &Machine) -> ObjectId {
-    let thread = ke::current(&mut Peek::new(m)).map_or(Va(0), |thread| thread.0);
-    id(m, thread)
+    let mut p = Peek::new(m);
+    let thread = ke::current(&mut p).map_or(Va(0), |thread| thread.0);
+    id(&mut p, thread)
 }
 
 /// [`contract::Kernel::object`].
@@ -70,7 +70,7 @@ pub(crate) fn object(m: &Machine, owner: Owner, handle: u32) -> Option<(ObjectId
     if body.is_null() {
         return None;
     }
-    Some((id(m, body), kind_of(m, body)?))
+    Some((id(&mut p, body), kind_of(m, body)?))
 }
 
 /// [`contract::Kernel::client_id`].
@@ -98,10 +98,8 @@ pub(crate) fn address_space(m: &Machine, process: ObjectId) -> Option<u32> {
 }
 
 /// Every process, in the order of creation.
-pub(crate) fn processes(m: &Machine) -> Vec<EProcess> {
-    let mut p = Peek::new(m);
-    let mut found =
-        guest::walk(&mut p, G.process_list_head(), EProcess::process_list_entry).unwrap_or_default();
+pub(crate) fn processes(p: &mut impl Read) -> Vec<EProcess> {
+    let mut found = guest::walk(p, G.process_list_head(), EProcess::process_list_entry).unwrap_or_default();
     // New processes go to the head.
     found.reverse();
     found
@@ -109,10 +107,11 @@ pub(crate) fn processes(m: &Machine) -> Vec<EProcess> {
 
 /// [`contract::Kernel::structures`].
 pub(crate) fn structures(m: &Machine) -> Vec<(ObjectId, &'static str)> {
+    let p = &mut Survey::new(m);
     let mut found = Vec::new();
-    for process in processes(m) {
-        found.push((id(m, process.0), "EPROCESS"));
-        found.extend(threads::of(m, process).into_iter().map(|thread| (id(m, thread.0), "ETHREAD")));
+    for process in processes(p) {
+        found.push((id(p, process.0), "EPROCESS"));
+        found.extend(threads::of(p, process).into_iter().map(|thread| (id(p, thread.0), "ETHREAD")));
     }
     found
 }
