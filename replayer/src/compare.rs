@@ -141,6 +141,10 @@ fn comparison(case: &Case, left: &Recording, right: &Recording, left_behind: (Ki
 pub fn left_behind(recording: &Recording) -> Result<Vec<(String, u32)>, RecordError> {
     let kernel = recorder::kernels::by_name(&recording.header.kernel);
     let Some((kernel, end)) = kernel.zip(recording.events.last()) else { return Ok(Vec::new()) };
+    let (replay, last) = (Replay::start(recording, kernel), recording.events.len() - 1);
+    // Where it does not find the current thread it would find as little of what is in use.
+    replay.look(None, || kernel.current(&recording.boot.machine))?;
+    replay.look(Some(last), || kernel.current(&end.machine))?;
     let look = || recorder::left_behind(kernel, &recording.boot.machine, &end.machine, &end.named);
-    Replay::start(recording, kernel).look(Some(recording.events.len() - 1), look)
+    replay.look(Some(last), look)
 }

@@ -289,6 +289,42 @@ fn a_recording_of_machines_that_a_kernel_cannot_look_at_is_refused_with_the_even
 }
 
 #[test]
+fn a_recording_of_machines_that_a_kernel_cannot_look_at_is_not_compared() {
+    // The first difference is in event 3, which is not the last.
+    let lines = "main NtTerminateProcess process=NULL status=1\nmain NtClose handle=bad\n";
+    let folder = folder(&format!("{HEAD}{SCENE}{lines}"));
+    for (kernel, file) in [("nt", "nt.rec"), ("reactos", "ros.rec")] {
+        let ran = tandem(folder.path(), &["record", "x.case", "--kernel", kernel, "-o", file]);
+        assert_eq!(ran.status, 0, "{ran:?}");
+    }
+    let bytes = std::fs::read(folder.path().join("nt.rec")).unwrap();
+    let recording = Recording::from_bytes(&bytes).unwrap().recording;
+    // What was left behind is told of booting and the last event, the trace of the first that differs.
+    for spoiled in [0, 3, 4] {
+        let mut crafted = recording.clone();
+        let event = match spoiled {
+            0 => &mut crafted.boot,
+            event => &mut crafted.events[event - 1],
+        };
+        unmap_the_kernel(&mut event.machine);
+        let (line, end) = (event.line, event.end());
+        let place = format!("y.rec: event {spoiled}, line {line}, instruction {end}: nt cannot ");
+        std::fs::write(folder.path().join("y.rec"), crafted.to_bytes()).unwrap();
+        let commands: [&[&str]; 3] = [
+            &["diff", "y.rec", "ros.rec"],
+            &["diff", "ros.rec", "y.rec"],
+            &["replay", "y.rec", "--kernel", "reactos"],
+        ];
+        for command in commands {
+            let ran = tandem(folder.path(), command);
+            assert_eq!(ran.status, 2, "{command:?}, event {spoiled}: {ran:?}");
+            has(&ran.err, &["error: ", &place, "record the case again"]);
+            assert!(!ran.err.contains("panicked"), "{}", ran.err);
+        }
+    }
+}
+
+#[test]
 fn two_recordings_of_one_case_are_compared_and_of_two_cases_refused() {
     let folder = folder(&format!("{HEAD}{SCENE}main NtTerminateProcess process=NULL status=1\n"));
     std::fs::write(folder.path().join("y.case"), format!("{HEAD}{SCENE}main NtClose handle=bad\n")).unwrap();

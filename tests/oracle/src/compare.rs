@@ -1,7 +1,7 @@
 //! Comparing what two judges say of one instruction.
 
 use crate::undefined::operand;
-use crate::{Bytes, CODE, Case, End, SIGNALS, SIGNALS_SIZE, SYSTEM, State, Undefined, X87, decode, entry};
+use crate::{Bytes, CODE, Case, End, SYSTEM, State, Undefined, X87, decode, entry, in_signals};
 use iced_x86::{Decoder, DecoderError, DecoderOptions, MemorySize, Mnemonic};
 
 /// The names of the general registers, by their encodings.
@@ -64,6 +64,15 @@ fn fetched(end: End) -> End {
 /// Why memory may differ after a fault.
 pub const PARTIAL: &str = "AMD's processors keep some of several accesses when a later one faults";
 
+const TABLES: &str = "a judge's own tables lie there";
+
+/// Why the real processor is not to be asked about an instruction that ends so on the machine: the frame that
+/// tells of a fault would have no room, and end the judge.
+pub fn unjudged(machine: &(State, End)) -> Option<&'static str> {
+    let (state, end) = machine;
+    (*end != End::Done && in_signals(state.regs[4])).then_some(TABLES)
+}
+
 /// Whether an instruction that ended so may have made some of its accesses.
 pub fn may_be_partial(end: End, mnemonic: Mnemonic) -> bool {
     makes_several_accesses(mnemonic) && matches!(end, End::Fault { vector: 10..=14 | 17, .. })
@@ -81,9 +90,9 @@ pub fn explained(
         End::Fault { vector, .. } => Some(vector),
     };
     if let End::Fault { vector: 14, address, .. } = machine.1
-        && (address >= SYSTEM || (SIGNALS..SIGNALS + SIGNALS_SIZE).contains(&address))
+        && (address >= SYSTEM || in_signals(address))
     {
-        return Some("a judge's own tables lie there");
+        return Some(TABLES);
     }
     if fetched(judge.1) == machine.1 {
         let partial = may_be_partial(machine.1, mnemonic) && differs_by_parts(judge, machine, mnemonic);

@@ -17,6 +17,11 @@ pub const CONSTANT_SIZE: u32 = 0x1000;
 pub const SIGNALS: u32 = 0x5A00_0000;
 /// Bytes of them.
 pub const SIGNALS_SIZE: u32 = 0x4000;
+/// Whether the process on the real processor has the frames of its signals there: an access is not judged,
+/// and a stack pointer leaves no room for the frame that tells of a fault.
+pub const fn in_signals(at: u32) -> bool {
+    at.wrapping_sub(SIGNALS) < SIGNALS_SIZE
+}
 /// From here up no access is judged: the machine keeps its own tables there.
 pub const SYSTEM: u32 = 0xFFC0_0000;
 

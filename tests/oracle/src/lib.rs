@@ -22,7 +22,7 @@ mod state;
 mod undefined;
 pub mod vectors;
 
-pub use compare::{PARTIAL, difference, explained, lost, may_be_partial, number};
+pub use compare::{PARTIAL, difference, explained, lost, may_be_partial, number, unjudged};
 pub use emulated::{Cut, Denied, Emulated, Ran, Traced, Whole, named, put_x87};
 pub use form::{Form, Template, excluded, forms};
 pub use generate::{Generator, Pools, background, decode};

@@ -21,7 +21,7 @@ mod judged {
         Bytes, Case, DATA_SIZE, Emulated, End, Form, Generator, Real, State, background, decode, difference,
         entry, explained, lost, named,
     };
-    use oracle::{excluded, forms, undefined};
+    use oracle::{excluded, forms, undefined, unjudged};
     use std::collections::BTreeMap;
 
     #[derive(Default)]
@@ -57,6 +57,9 @@ mod judged {
         fn judge(&mut self, case: &Case) -> Result<Option<String>, String> {
             let machine =
                 self.emulated.step(case).map_err(|stop| format!("the machine stops: {}", named(&stop)))?;
+            if let Some(why) = unjudged(&machine) {
+                return Err(why.to_owned());
+            }
             let mut real = self.step(case);
             // One task switch in a hundred thousand cases; what is really so is so every time.
             for _ in 0..AGAIN {

@@ -6,9 +6,7 @@ use crate::compare::{is_newer, is_port_string};
 use crate::generate::touches_x87;
 use crate::program::{Scene, judged};
 use crate::undefined::operand;
-use crate::{
-    Bytes, CODE, Case, End, SIGNALS, SIGNALS_SIZE, SYSTEM, State, decode, entry, reads, sets, undefined,
-};
+use crate::{Bytes, CODE, Case, End, SYSTEM, State, decode, entry, in_signals, reads, sets, undefined};
 use iced_x86::{Instruction, Mnemonic, OpKind};
 use machine::{Gates, Machine, Pa, Stop, Until};
 
@@ -190,13 +188,12 @@ fn readable(m: &Machine, at: u32) -> Option<u8> {
 /// Whether a run ended at memory that a judge has to itself, at a segment that only its system has, or
 /// with a stack pointer in the frames of its signals, which then have no room.
 fn touches_a_judge(ran: &Ran) -> bool {
-    let signals = |at: u32| at.wrapping_sub(SIGNALS) < SIGNALS_SIZE;
     let reached = match ran.end {
-        End::Fault { vector: 14, address, .. } => address >= SYSTEM || signals(address),
+        End::Fault { vector: 14, address, .. } => address >= SYSTEM || in_signals(address),
         End::Fault { vector: 13, error, .. } => SYSTEM_SEGMENTS.contains(&error),
         _ => false,
     };
-    reached || signals(ran.state.regs[4])
+    reached || in_signals(ran.state.regs[4])
 }
 
 /// What a stop is, without where it was.

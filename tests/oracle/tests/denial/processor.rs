@@ -4,6 +4,7 @@
 use iced_x86::{Code, Mnemonic};
 use oracle::{
     Case, Denied, Emulated, Real, background, decode, difference, entry, excluded, explained, undefined,
+    unjudged,
 };
 use std::collections::BTreeMap;
 
@@ -43,6 +44,10 @@ impl Processor {
                     Ok(machine) => machine,
                     Err(stop) => return Some(format!("{stop:?}")),
                 };
+                if let Some(why) = unjudged(&machine) {
+                    *self.explained.entry(why).or_default() += 1;
+                    continue;
+                }
                 let judge = match real.step_denied(case, *page, denied) {
                     Ok(judge) => judge,
                     Err(why) => return Some(why),
