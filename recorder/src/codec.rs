@@ -101,11 +101,17 @@ mod tests {
 
     #[test]
     fn a_length_that_lies_allocates_nothing() {
-        let mut bytes = vec![253];
-        bytes.extend((1u64 << 36).to_le_bytes());
-        assert!(matches!(decode::<String>(&bytes), Err(CodecError::Undecodable(_))));
-        assert!(matches!(decode::<Bytes>(&bytes), Err(CodecError::Undecodable(_))));
-        assert!(matches!(decode::<Vec<(u32, String)>>(&bytes), Err(CodecError::Undecodable(_))));
+        // However many bytes there are, none of them can hold so much.
+        for length in [9, 0x1000, 0x1001, 0x4_0000, 0x4_0001] {
+            let mut bytes = vec![253];
+            bytes.extend((1u64 << 36).to_le_bytes());
+            bytes.resize(length, 0);
+            assert!(matches!(decode::<String>(&bytes), Err(CodecError::Undecodable(_))));
+            assert!(matches!(decode::<Bytes>(&bytes), Err(CodecError::Undecodable(_))));
+            assert!(matches!(decode::<Vec<(u32, String)>>(&bytes), Err(CodecError::Undecodable(_))));
+        }
+        let long = vec![0; LENGTH_MAX + 1];
+        assert!(matches!(decode::<Bytes>(&long), Err(CodecError::TooLong(_))));
     }
 
     #[test]

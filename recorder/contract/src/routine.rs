@@ -17,6 +17,9 @@ use machine::{Fault, Machine, Reg, Va};
 /// Addresses that one routine occupies: its entry and fifteen stages.
 pub const STAGES: u32 = 16;
 
+/// Locals of a routine whose frame is built in place.
+const FEW: usize = 31;
+
 /// What a table says of a routine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoutineInfo {
@@ -39,7 +42,7 @@ pub enum Flow {
         /// The routine or code that is called.
         target: Va,
         /// Its arguments, pushed from the last to the first.
-        args: Vec<u32>,
+        args: Args,
         /// Where this routine goes on: 1 to 15.
         stage: u8,
     },
@@ -73,9 +76,18 @@ impl<'m> Frame<'m> {
         let locals = u32::from(info.locals) * 4;
         if stage == 0 {
             let esp = m.cpu.esp();
-            let mut raw = vec![0; locals as usize];
-            raw.extend(m.cpu.reg(Reg::Ebp).to_le_bytes());
-            m.put(Va(esp).sub(4 + locals), &raw)?;
+            // A routine is entered many times in every event: most have their locals in place.
+            let (mut few, mut many) = ([0; 4 + 4 * FEW], Vec::new());
+            let len = (4 + locals) as usize;
+            let raw = match few.get_mut(..len) {
+                Some(few) => few,
+                None => {
+                    many.resize(len, 0);
+                    &mut many[..]
+                }
+            };
+            raw[len - 4..].copy_from_slice(&m.cpu.reg(Reg::Ebp).to_le_bytes());
+            m.put(Va(esp).sub(4 + locals), raw)?;
             m.cpu.set_reg(Reg::Ebp, esp.wrapping_sub(4));
         }
         m.cpu.set_reg(Reg::Esp, m.cpu.reg(Reg::Ebp).wrapping_sub(locals));
@@ -165,9 +177,13 @@ impl<'m> Frame<'m> {
     ///
     /// # Errors
     /// None; a `Result` so that a routine can end with it.
+    ///
+    /// # Panics
+    /// With more than [`Args::MAX`] arguments.
     pub fn call(&self, target: Va, args: &[u32], stage: u8) -> Result<Flow, Fault> {
         debug_assert!(stage > 0 && u32::from(stage) < STAGES);
-        Ok(Flow::Call { target, args: args.to_vec(), stage })
+        let args = Args::new(args).expect("a routine has no more arguments");
+        Ok(Flow::Call { target, args, stage })
     }
 
     /// Does what the routine decided: the stack and EIP are as after the CALL, RET or JMP.
@@ -194,10 +210,14 @@ impl<'m> Frame<'m> {
                 m.cpu.eip = target.0;
             }
             Flow::Call { target, args, stage } => {
-                let mut raw = (self.entry.0 + u32::from(*stage)).to_le_bytes().to_vec();
-                raw.extend(args.iter().flat_map(|arg| arg.to_le_bytes()));
+                let mut raw = [0; 4 + 4 * Args::MAX];
+                let words = std::iter::once(self.entry.0 + u32::from(*stage)).chain(args.iter().copied());
+                for (place, word) in raw.chunks_exact_mut(4).zip(words) {
+                    place.copy_from_slice(&word.to_le_bytes());
+                }
+                let raw = &raw[..4 + 4 * args.len()];
                 let esp = Va(self.m.cpu.esp()).sub(raw.len() as u32);
-                self.m.put(esp, &raw)?;
+                self.m.put(esp, raw)?;
                 self.m.cpu.set_reg(Reg::Esp, esp.0);
                 self.m.cpu.eip = target.0;
             }

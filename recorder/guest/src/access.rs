@@ -93,11 +93,13 @@ pub trait Write: Read {
 
 /// At the privilege of the code that runs: a native routine reads as the instruction it stands for.
 impl Read for Machine {
+    #[inline]
     fn bytes(&mut self, at: Va, out: &mut [u8]) -> Result<(), Fault> {
         self.read(at, out)
     }
 }
 impl Write for Machine {
+    #[inline]
     fn put(&mut self, at: Va, bytes: &[u8]) -> Result<(), Fault> {
         self.write(at, bytes)
     }

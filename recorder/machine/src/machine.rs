@@ -114,6 +114,7 @@ impl Machine {
     ///
     /// # Errors
     /// The page fault of the first byte that cannot be read; `out` is unspecified then.
+    #[inline]
     pub fn read(&mut self, at: Va, out: &mut [u8]) -> Result<(), Fault> {
         let user = self.cpu.cpl() == 3;
         let len = out.len() as u32;
@@ -121,12 +122,18 @@ impl Machine {
             let from = self.translate(at, Access::Read, user)?;
             self.memory.read(from, out);
         } else {
-            for (at, part) in pieces(at, out.len()) {
-                let from = self.translate(at, Access::Read, user)?;
-                self.memory.read(from, &mut out[part]);
-            }
+            self.read_across(at, out, user)?;
         }
         self.note(at, len, Access::Read);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn read_across(&mut self, at: Va, out: &mut [u8], user: bool) -> Result<(), Fault> {
+        for (at, part) in pieces(at, out.len()) {
+            let from = self.translate(at, Access::Read, user)?;
+            self.memory.read(from, &mut out[part]);
+        }
         Ok(())
     }
 
@@ -134,21 +141,28 @@ impl Machine {
     ///
     /// # Errors
     /// The page fault of the first byte that cannot be written; nothing is written then.
+    #[inline]
     pub fn write(&mut self, at: Va, bytes: &[u8]) -> Result<(), Fault> {
         let user = self.cpu.cpl() == 3;
         if in_one_page(at, bytes.len()) {
             let to = self.translate(at, Access::Write, user)?;
             self.memory.write(to, bytes);
         } else {
-            let mut places = Vec::new();
-            for (at, part) in pieces(at, bytes.len()) {
-                places.push((self.translate(at, Access::Write, user)?, part));
-            }
-            for (to, part) in places {
-                self.memory.write(to, &bytes[part]);
-            }
+            self.write_across(at, bytes, user)?;
         }
         self.note(at, bytes.len() as u32, Access::Write);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn write_across(&mut self, at: Va, bytes: &[u8], user: bool) -> Result<(), Fault> {
+        let mut places = Vec::new();
+        for (at, part) in pieces(at, bytes.len()) {
+            places.push((self.translate(at, Access::Write, user)?, part));
+        }
+        for (to, part) in places {
+            self.memory.write(to, &bytes[part]);
+        }
         Ok(())
     }
 

@@ -71,7 +71,7 @@ pub(super) struct Motor {
     /// A native routine led here, or the run was stopped because ring 3 was entered: a breakpoint that
     /// lies right here has not been seen yet, and a run does not stop at its first instruction.
     unseen: bool,
-    /// Memory as it was at the last digest that looked at it.
+    /// Memory as it was at the last digest that looked at it; empty without digests.
     seen: Memory,
     nesting: Nesting,
     /// What [`contract::Image::current_thread`] held when the kernel was last asked for the thread that has
@@ -86,7 +86,8 @@ pub(super) struct Motor {
 
 impl Motor {
     pub(super) fn new(kernel: &'static dyn Kernel, m: Machine, detail: Detail) -> Motor {
-        let seen = m.memory.clone();
+        // Whoever stands at instant after instant starts a motor for each, and copies pages for a copy.
+        let seen = if detail == Detail::Yes { m.memory.clone() } else { Memory::new(0) };
         Motor {
             kernel,
             m,

@@ -92,3 +92,22 @@ impl Front {
 pub(super) fn damaged(at: u64, what: impl Into<String>) -> ReadError {
     ReadError::Damaged { at, what: what.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_is_no_longer_than_what_can_be_decoded() {
+        let told = |length: u32| {
+            let mut bytes = [0; FRAME];
+            bytes[4..8].copy_from_slice(&length.to_le_bytes());
+            let check = crc32fast::hash(&bytes[..8]);
+            bytes[8..12].copy_from_slice(&check.to_le_bytes());
+            front(12, &bytes).map(|front| front.length).map_err(|error| error.to_string())
+        };
+        assert_eq!(told(codec::LENGTH_MAX as u32), Ok(codec::LENGTH_MAX));
+        let refused = told(codec::LENGTH_MAX as u32 + 1).unwrap_err();
+        assert!(refused.contains("a chunk of 33554433 bytes"), "{refused}");
+    }
+}

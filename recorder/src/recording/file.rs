@@ -136,11 +136,11 @@ impl Recording {
     /// # Errors
     /// [`ReadError`]; bytes that merely end too early are no error.
     pub fn from_bytes(bytes: &[u8]) -> Result<Loaded, ReadError> {
-        Recording::read_within(bytes, WHOLE_MAX)
+        Recording::read_within(bytes, WHOLE_MAX, CHANGED_MAX)
     }
 
-    /// Reads a recording of at most so many bytes, unpacked.
-    fn read_within(bytes: &[u8], whole: u64) -> Result<Loaded, ReadError> {
+    /// Reads a recording of at most so many bytes, unpacked, and so many changed pages.
+    fn read_within(bytes: &[u8], whole: u64, pages: usize) -> Result<Loaded, ReadError> {
         let mut file = Chunks::open(bytes)?;
         let torn_header = |at| ReadError::TornHeader { at };
         let (at, front, content) = file.next(HEAD)?.map_err(torn_header)?;
@@ -153,7 +153,7 @@ impl Recording {
         let mut changed = wire.changed();
         let boot = wire.read(&mut header.routines, None).map_err(|what| damaged(at, what))?;
         let mut recording = Recording { header, boot, events: Vec::new() };
-        let torn = file.events(&mut recording, of as usize, (&mut changed, whole), unpacker)?;
+        let torn = file.events(&mut recording, of as usize, (&mut changed, pages), whole, unpacker)?;
         Ok(Loaded { recording, torn })
     }
 }
@@ -227,7 +227,8 @@ impl<'b> Chunks<'b> {
         &mut self,
         recording: &mut Recording,
         of: usize,
-        (changed, whole): (&mut usize, u64),
+        (changed, pages): (&mut usize, usize),
+        whole: u64,
         mut unpacker: Unpacker,
     ) -> Result<Option<Torn>, ReadError> {
         let mut copied = 0;
@@ -274,8 +275,8 @@ impl<'b> Chunks<'b> {
                 _ => {
                     let wire: WireEvent = front.value(at, content, &mut unpacker)?;
                     *changed += wire.changed();
-                    if *changed > CHANGED_MAX {
-                        return Err(damaged(at, format!("more than {CHANGED_MAX} changed pages")));
+                    if *changed > pages {
+                        return Err(damaged(at, format!("more than {pages} changed pages")));
                     }
                     let routines = &mut recording.header.routines;
                     let event = wire.read(routines, Some(machine)).map_err(|what| damaged(at, what))?;
@@ -289,11 +290,9 @@ impl<'b> Chunks<'b> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use machine::{Machine, Pa};
 
-    #[test]
-    fn what_is_packed_into_next_to_nothing_is_counted_before_it_is_unpacked() {
-        let boot = EventRecord::nothing();
-        let event = EventRecord { text: "-".repeat(100_000), ..EventRecord::nothing() };
+    fn recording(events: Vec<EventRecord>, boot: EventRecord) -> Recording {
         let header = Header {
             kernel: "nt".to_owned(),
             case: "case".to_owned(),
@@ -302,11 +301,43 @@ mod tests {
             detail: false,
             routines: Vec::new(),
         };
-        let recording = Recording { header, boot, events: vec![event; 5] };
+        Recording { header, boot, events }
+    }
+
+    #[test]
+    fn what_is_packed_into_next_to_nothing_is_counted_before_it_is_unpacked() {
+        let event = EventRecord { text: "-".repeat(100_000), ..EventRecord::nothing() };
+        let recording = recording(vec![event; 5], EventRecord::nothing());
         let bytes = recording.to_bytes();
         assert!(bytes.len() < 10_000, "{}", bytes.len());
-        assert_eq!(Recording::read_within(&bytes, 600_000).unwrap().recording, recording);
-        let error = Recording::read_within(&bytes, 400_000).unwrap_err();
+        assert_eq!(Recording::read_within(&bytes, 600_000, 0).unwrap().recording, recording);
+        let error = Recording::read_within(&bytes, 400_000, 0).unwrap_err();
         assert!(error.to_string().ends_with("more than 400000 bytes to be read as a whole"), "{error}");
+    }
+
+    #[test]
+    fn the_pages_that_events_change_are_counted() {
+        let mut machine = Machine::new(4);
+        let mut event = || {
+            machine.retired += 1;
+            machine.memory.write(Pa(0), &machine.retired.to_le_bytes());
+            machine.memory.write(Pa(0x2000), &machine.retired.to_le_bytes());
+            EventRecord { machine: machine.clone(), ..EventRecord::nothing() }
+        };
+        let boot = event();
+        let recording = recording(vec![event(), event()], boot);
+        let bytes = recording.to_bytes();
+        assert_eq!(Recording::read_within(&bytes, WHOLE_MAX, 6).unwrap().recording, recording);
+        let error = Recording::read_within(&bytes, WHOLE_MAX, 5).unwrap_err();
+        assert!(error.to_string().ends_with("more than 5 changed pages"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_refused_before_it_is_looked_at() {
+        let mut bytes = vec![0; FILE_MAX as usize + 1];
+        let start = recording(Vec::new(), EventRecord::nothing()).to_bytes();
+        bytes[..12].copy_from_slice(&start[..12]);
+        let error = Recording::from_bytes(&bytes).map(drop).unwrap_err();
+        assert!(error.to_string().ends_with("more than 268435456 bytes"), "{error}");
     }
 }

@@ -320,7 +320,8 @@ pub(super) fn mentioned(known: usize, event: &EventRecord) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recording::outgoing::{Difference, Gap};
+    use crate::codec::{decode, encode};
+    use crate::recording::outgoing::{Difference, Event, Gap};
 
     #[test]
     fn an_event_that_would_be_replayed_for_years_is_refused() {
@@ -332,8 +333,8 @@ mod tests {
         let older = at(1000);
         let behind = |retired: u64| {
             let machine = at(retired);
-            let bytes = crate::codec::encode(&Difference::new(&machine, &older.memory, Gap::Short));
-            let wire = crate::codec::decode::<WireMachine>(&bytes).unwrap();
+            let bytes = encode(&Difference::new(&machine, &older.memory, Gap::Short));
+            let wire = decode::<WireMachine>(&bytes).unwrap();
             wire.behind(Some(&older)).map(|machine| machine.retired)
         };
         assert_eq!(behind(1000 + INSTRUCTIONS_MAX), Ok(1000 + INSTRUCTIONS_MAX));
@@ -357,8 +358,95 @@ mod tests {
     }
 
     #[test]
-    fn a_step_has_no_more_arguments_than_a_routine_can_have() {
-        let step = |arity: usize| WireTrace {
+    fn a_machine_that_cannot_be_is_refused() {
+        let older = Machine::new(3);
+        let mut newer = older.clone();
+        newer.memory.write(Pa(0x10), &[1; 4]);
+        newer.memory.write(Pa(0xFF8), &[2; 4]);
+        newer.memory.write(Pa(0x1010), &[3; 4]);
+        let refused = |behind: bool, spoil: fn(&mut WireMachine)| {
+            let bytes = encode(&Difference::new(&newer, &older.memory, Gap::Short));
+            let mut wire = decode::<WireMachine>(&bytes).unwrap();
+            spoil(&mut wire);
+            wire.apply(behind.then_some(&older.memory)).err().unwrap_or_default()
+        };
+        const LADDER: Ladder = Ladder { frame: 2, start: 0, rungs: 16, first: 0, step: 4 };
+        assert_eq!(refused(true, |_| ()), "");
+        assert_eq!(refused(false, |wire| wire.ladders = vec![LADDER]), "");
+        assert_eq!(refused(false, |wire| wire.pages = PAGES_MAX + 1), "a machine of 65537 pages");
+        assert_eq!(refused(true, |wire| wire.pages = 2), "a machine of 2 pages");
+        let own = "a machine behind an earlier one with page tables of its own";
+        assert_eq!(refused(true, |wire| wire.ladders = vec![LADDER]), own);
+        let twice = "page frame 2: a page table out of place";
+        assert_eq!(refused(false, |wire| wire.ladders = vec![LADDER; 2]), twice);
+        let place = |frame: u32| format!("page frame {frame} out of place");
+        assert_eq!(refused(true, |wire| wire.changed[1].frame = 3), place(3));
+        assert_eq!(refused(true, |wire| wire.changed[1].frame = 0), place(0));
+        assert_eq!(refused(true, |wire| wire.changed[1].runs.clear()), place(1));
+        let bytes = "page frame 0: bytes out of place";
+        assert_eq!(refused(true, |wire| wire.changed[0].runs[1].0 = 0x14), bytes, "one run, not two");
+        assert_eq!(refused(true, |wire| wire.changed[0].runs[1].1.0.clear()), bytes);
+        assert_eq!(refused(true, |wire| wire.changed[0].runs[1].0 = 0xFFD), bytes);
+    }
+
+    #[test]
+    fn an_event_whose_parts_do_not_fit_is_refused() {
+        let refused = |spoil: fn(&mut WireEvent)| {
+            let machine = Machine::new(1);
+            let nothing = EventRecord { machine: machine.clone(), ..EventRecord::nothing() };
+            let bytes = encode(&Event::new(&nothing, &machine.memory, Gap::Short, &[]));
+            let mut wire = decode::<WireEvent>(&bytes).unwrap();
+            spoil(&mut wire);
+            wire.read(&mut Vec::new(), Some(&machine)).err().unwrap_or_default()
+        };
+        assert_eq!(refused(|_| ()), "");
+        assert_eq!(refused(|wire| wire.steps.0 = vec![0; 3]), "3 bytes of digests");
+        let steps = |wire: &mut WireEvent| wire.steps.0 = vec![0; 4 * EventRecord::STEPS_MAX + 4];
+        assert_eq!(refused(steps), "262148 bytes of digests");
+        assert_eq!(refused(|wire| wire.trace = step(0)), "routine 0 of 0");
+        let thread = |wire: &mut WireEvent| {
+            wire.routines = vec!["NtClose".to_owned()];
+            wire.trace = step(0);
+        };
+        assert_eq!(refused(thread), "thread 0 of 0");
+    }
+
+    #[test]
+    fn a_trace_whose_columns_do_not_fit_is_refused() {
+        let refused = |spoil: fn(&mut WireTrace)| {
+            let mut trace = step(1);
+            spoil(&mut trace);
+            trace.read().err().unwrap_or_default()
+        };
+        assert_eq!(refused(|_| ()), "");
+        let columns = |lengths| format!("a trace of 1 steps with columns of {lengths}");
+        assert_eq!(refused(|trace| trace.depth.clear()), columns("[0, 1, 1, 1, 1]"));
+        assert_eq!(refused(|trace| trace.thread.push(0)), columns("[1, 2, 1, 1, 1]"));
+        assert_eq!(refused(|trace| trace.stage.clear()), columns("[1, 1, 1, 1, 1]"));
+        assert_eq!(refused(|trace| trace.args.clear()), "a trace lacks arguments");
+        assert_eq!(refused(|trace| trace.went.0[0] = 0), "a trace lacks a value");
+        assert_eq!(refused(|trace| trace.went.0[0] = 5), "a step that went on in way 5");
+        let more = "a trace has more arguments or values than steps";
+        assert_eq!(refused(|trace| trace.args.push(0)), more);
+        assert_eq!(refused(|trace| trace.value.push(0)), more);
+
+        let long = |steps: usize| WireTrace {
+            at: vec![1; steps],
+            depth: vec![0; steps],
+            thread: vec![0; steps],
+            routine: vec![0; steps],
+            stage: vec![0; steps],
+            arity: Bytes(vec![0; steps]),
+            went: Bytes(vec![3; steps]),
+            ..WireTrace::default()
+        };
+        assert_eq!(long(EventRecord::TRACE_MAX).read().unwrap().len(), 4096);
+        assert!(long(EventRecord::TRACE_MAX + 1).read().is_err());
+    }
+
+    /// A trace of one step.
+    fn step(arity: usize) -> WireTrace {
+        WireTrace {
             at: vec![1],
             depth: vec![0],
             thread: vec![0],
@@ -368,7 +456,11 @@ mod tests {
             args: vec![9; arity],
             went: Bytes(vec![3]),
             value: Vec::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_step_has_no_more_arguments_than_a_routine_can_have() {
         assert_eq!(step(Args::MAX).read().unwrap()[0].args[..], [9; Args::MAX]);
         assert_eq!(step(Args::MAX + 1).read(), Err("a step with 13 arguments".to_owned()));
     }

@@ -130,3 +130,34 @@ fn row(case: &Listed) -> Markup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::Entry;
+
+    #[test]
+    fn a_topic_leads_to_its_cases_and_an_empty_one_has_a_name() {
+        let listed = |name: &str| Listed {
+            entry: Entry {
+                shown: format!("{name}.case"),
+                name: name.to_owned(),
+                title: "A title.".to_owned(),
+                reason: None,
+                first: None,
+                verdict: Verdict::Agrees,
+                failed: false,
+            },
+            covers: Vec::new(),
+            page: None,
+        };
+        let page = page(&["alone", "my topic/x", "apc/x", "apc/y"].map(listed));
+        let told = [("topic-", "cases", 1), ("topic-apc", "apc", 2), ("topic-my-topic", "my topic", 1)];
+        for (anchor, name, count) in told {
+            let link = format!("<a href=\"#{anchor}\">{name}</a> <span class=\"number\">{count}</span>");
+            assert!(page.contains(&link), "{link} is missing in\n{page}");
+            let head = format!("<h2 id=\"{anchor}\">{name}</h2>");
+            assert!(page.contains(&head), "{head} is missing in\n{page}");
+        }
+    }
+}
