@@ -2,10 +2,11 @@
 
 use super::nesting::Nesting;
 use crate::recording::{EventRecord, Input, Reaching, TraceStep, Went};
-use contract::routine::{Args, RoutineInfo, STAGES};
+use contract::routine::{RoutineInfo, STAGES};
 use contract::{Flow, Kernel, Named, ObjectId};
 use machine::registers::flags;
 use machine::{Fault, Machine, Memory, PAGE, Stop, Until, Va};
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
 /// Why the machine paused.
@@ -209,14 +210,14 @@ impl Motor {
                     Flow::Jump(to) => Went::Jumped(to),
                     Flow::Direct => Went::Direct,
                 };
-                (served.args, went)
+                (SmallVec::from_slice(&served.args), went)
             }
             Err(fault) => {
                 let went = Went::Faulted(fault.at);
                 self.m
                     .page_fault(fault)
                     .map_err(|_| format!("a fault while a double fault was delivered, at {}", info.name))?;
-                (Args::default(), went)
+                (SmallVec::new(), went)
             }
         };
         let (Some(thread), Some(entered)) = (thread, entered) else {
@@ -295,8 +296,7 @@ impl Motor {
         if self.detail == Detail::Yes {
             self.seen = self.m.memory.clone();
         }
-        self.notes.trace.extend_from_slice(&self.trace);
-        self.trace.clear();
+        self.notes.trace = self.trace.drain(..).collect();
         std::mem::take(&mut self.notes)
     }
 }
