@@ -67,7 +67,7 @@ pub fn story(
     interrupts: &Interrupts,
 ) -> Result<Story, SeekError> {
     let before = Player::at(recording, kernel, event, 0)?;
-    let record = before.event().clone();
+    let record = before.event();
     let names = Names::new(kernel, &record.machine, &record.named);
     let (names, calls) = told_calls(recording, kernel, event, names);
     let init = kernel.scene(&record.machine).thread;
