@@ -1,6 +1,5 @@
 //! Recordings as bytes: the same for the same run, and nothing but an error for anything else.
 
-use contract::routine::Args;
 use contract::{Named, ObjectId, ObjectKind, Outcome, Status, View};
 use machine::{Machine, Pa, Va};
 use miniz_oxide::inflate::stream::{InflateState, inflate};
@@ -32,7 +31,7 @@ fn event(line: u32, before: &Machine, at: u32, bytes: &[u8]) -> EventRecord {
             thread: 0,
             routine: 0,
             stage: 2,
-            args: Args::new(&[1, u32::MAX]).unwrap(),
+            args: [1, u32::MAX].into_iter().collect(),
             went: Went::Called(Va(0x8040_0000)),
         }],
         untraced: 3,

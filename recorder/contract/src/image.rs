@@ -54,6 +54,9 @@ pub struct Image {
     pub clock_vector: u8,
     /// Linear address, in kernel memory, of [`crate::PoolFault::SLOTS`] pool-failure slots.
     pub pool_faults: Va,
+    /// Linear address, in kernel memory, of the doubleword that names the thread that has the processor:
+    /// as long as it stays the same, so does what [`crate::Kernel::current`] answers.
+    pub current_thread: Va,
 }
 
 impl Image {

@@ -27,6 +27,7 @@ mod paging;
 pub mod registers;
 mod run;
 mod segment;
+mod spare;
 mod sprint;
 mod tlb;
 mod trap;

@@ -7,6 +7,7 @@
 
 use crate::blocks::Block;
 use crate::cache::Cache;
+use crate::spare;
 use crate::{PAGE, Pa};
 use triomphe::Arc;
 
@@ -16,7 +17,14 @@ pub type Page = [u8; PAGE as usize];
 const GROUP: usize = 16;
 
 /// Pages that share a counter. An absent page reads as zeroes.
-type Group = [Option<Arc<Page>>; GROUP];
+#[derive(Clone, Default)]
+struct Group([Option<Arc<Page>>; GROUP]);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        spare::keep(self.0.iter_mut().filter_map(Option::take));
+    }
+}
 
 /// Physical memory. Addresses beyond its end read as FF and swallow writes, as an empty bus does.
 pub struct Memory {
@@ -45,7 +53,7 @@ impl Memory {
     /// The page of frame `frame`, or none when it was never written (all zeroes) or does not exist.
     #[inline]
     pub fn page(&self, frame: u32) -> Option<&Page> {
-        self.groups.get(frame as usize / GROUP)?.as_ref()?[frame as usize % GROUP].as_deref()
+        self.groups.get(frame as usize / GROUP)?.as_ref()?.0[frame as usize % GROUP].as_deref()
     }
 
     /// The page of frame `frame`, to be written; none beyond the end of memory.
@@ -58,9 +66,12 @@ impl Memory {
             self.cache.written(frame);
         }
         let group = &mut self.groups[frame as usize / GROUP];
-        let group = Arc::make_mut(group.get_or_insert_with(|| Arc::new([const { None }; GROUP])));
-        let page = group[frame as usize % GROUP].get_or_insert_with(|| Arc::new([0; PAGE as usize]));
-        Some(Arc::make_mut(page))
+        let group = Arc::make_mut(group.get_or_insert_with(|| Arc::new(Group::default())));
+        let page = group.0[frame as usize % GROUP].get_or_insert_with(|| spare::copy(&ZEROES));
+        if !page.is_unique() {
+            *page = spare::copy(page);
+        }
+        Arc::get_mut(page)
     }
 
     /// Reads bytes that do not cross a page.
@@ -114,7 +125,7 @@ impl Memory {
     /// Reads bytes of a page that was written before; none when they are not all in it.
     #[inline(always)]
     pub(crate) fn quick_load<const N: usize>(&self, frame: u32, offset: u32) -> Option<[u8; N]> {
-        let page = self.groups.get(frame as usize / GROUP)?.as_ref()?[frame as usize % GROUP].as_deref()?;
+        let page = self.groups.get(frame as usize / GROUP)?.as_ref()?.0[frame as usize % GROUP].as_deref()?;
         page.get(offset as usize..offset as usize + N)?.try_into().ok()
     }
 
@@ -123,7 +134,7 @@ impl Memory {
     #[inline(always)]
     pub(crate) fn quick_store<const N: usize>(&mut self, frame: u32, offset: u32) -> Option<&mut [u8; N]> {
         let group = Arc::get_mut(self.groups.get_mut(frame as usize / GROUP)?.as_mut()?)?;
-        let page = Arc::get_mut(group[frame as usize % GROUP].as_mut()?)?;
+        let page = Arc::get_mut(group.0[frame as usize % GROUP].as_mut()?)?;
         page.get_mut(offset as usize..offset as usize + N)?.try_into().ok()
     }
 
@@ -162,8 +173,8 @@ impl Memory {
         let apart = groups.filter(|(_, (new, old))| !same(new, old));
         apart.flat_map(|(index, (new, old))| {
             (0..GROUP).filter_map(move |slot| {
-                let new = new.as_ref().and_then(|group| group[slot].as_ref());
-                let old = old.as_ref().and_then(|group| group[slot].as_ref());
+                let new = new.as_ref().and_then(|group| group.0[slot].as_ref());
+                let old = old.as_ref().and_then(|group| group.0[slot].as_ref());
                 let page = |page: Option<&'m Arc<Page>>| page.map_or(&ZEROES, |page| &**page);
                 let frame = (index * GROUP + slot) as u32;
                 match (new, old) {
@@ -177,7 +188,7 @@ impl Memory {
 }
 
 /// What a page that was never written holds.
-static ZEROES: Page = [0; PAGE as usize];
+pub(crate) const ZEROES: Page = [0; PAGE as usize];
 
 /// Whether two slots hold the very same, or nothing.
 fn same<T>(a: &Option<Arc<T>>, b: &Option<Arc<T>>) -> bool {
@@ -205,7 +216,7 @@ impl Clone for Memory {
             }
             for slot in 0..GROUP {
                 let frame = (index * GROUP + slot) as u32;
-                let of = |group: &Option<Arc<Group>>| group.as_ref().and_then(|group| group[slot].clone());
+                let of = |group: &Option<Arc<Group>>| group.as_ref().and_then(|group| group.0[slot].clone());
                 if self.cache.is_marked(frame) && !same(&of(mine), &of(theirs)) {
                     self.cache.written(frame);
                 }

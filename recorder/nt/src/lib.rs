@@ -76,6 +76,7 @@ fn image(code: &Code) -> Image {
         flags: layout::flags(),
         clock_vector: CLOCK_VECTOR,
         pool_faults: global::POOL_FAULTS,
+        current_thread: layout::PCR.current_thread().at,
         ..Image::default()
     };
     for piece in [&code.kernel, &code.ntdll, &code.kernel32] {

@@ -105,6 +105,7 @@ fn image() -> Image {
         layouts: layout::all(),
         clock_vector: layout::CLOCK_VECTOR,
         pool_faults: layout::G.pool_faults().at,
+        current_thread: layout::PCR.current_thread().at,
         ..Image::default()
     };
     for code in [stubs::kernel(), user::ntdll(), user::kernel32(), program::code()] {

@@ -2,10 +2,11 @@
 
 use super::nesting::Nesting;
 use crate::recording::{EventRecord, Input, Reaching, TraceStep, Went};
-use contract::routine::{Args, RoutineInfo, STAGES};
+use contract::routine::{RoutineInfo, STAGES};
 use contract::{Flow, Kernel, Named, ObjectId};
 use machine::registers::flags;
 use machine::{Fault, Machine, Memory, PAGE, Stop, Until, Va};
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
 /// Why the machine paused.
@@ -74,6 +75,11 @@ pub(super) struct Motor {
     /// Memory as it was at the last digest that looked at it; empty without digests.
     seen: Memory,
     nesting: Nesting,
+    /// What [`contract::Image::current_thread`] held when the kernel was last asked for the thread that has
+    /// the processor, and the kernel's answer.
+    current: Option<(u32, ObjectId)>,
+    /// Steps of the event that goes on. What an event is given of them is as long as it must be.
+    trace: Vec<TraceStep>,
     /// The numbers of the routines that ran last, and the addresses of their entries, by the low bits of
     /// those.
     entries: Box<[(u32, u16); ENTRIES]>,
@@ -94,6 +100,8 @@ impl Motor {
             unseen: false,
             seen,
             nesting: Nesting::default(),
+            current: None,
+            trace: Vec::new(),
             entries: Box::new([(0, 0); ENTRIES]),
         }
     }
@@ -190,9 +198,9 @@ impl Motor {
         let Some((info, stage)) = self.kernel.image().routine(at) else {
             return Err(format!("no native routine lies at {at}"));
         };
-        let full = self.detail == Detail::Nothing || self.notes.trace.len() == EventRecord::TRACE_MAX;
+        let full = self.detail == Detail::Nothing || self.trace.len() == EventRecord::TRACE_MAX;
         let instant = self.m.retired;
-        let thread = if full { None } else { Some(self.kernel.current(&self.m)) };
+        let thread = if full { None } else { Some(self.current()) };
         let entered = thread.map(|thread| self.nesting.enter(&self.m, thread, stage));
         let (args, went) = match contract::routine::serve(self.kernel, &mut self.m, at) {
             Ok(served) => {
@@ -202,14 +210,14 @@ impl Motor {
                     Flow::Jump(to) => Went::Jumped(to),
                     Flow::Direct => Went::Direct,
                 };
-                (served.args, went)
+                (SmallVec::from_slice(&served.args), went)
             }
             Err(fault) => {
                 let went = Went::Faulted(fault.at);
                 self.m
                     .page_fault(fault)
                     .map_err(|_| format!("a fault while a double fault was delivered, at {}", info.name))?;
-                (Args::default(), went)
+                (SmallVec::new(), went)
             }
         };
         let (Some(thread), Some(entered)) = (thread, entered) else {
@@ -222,8 +230,29 @@ impl Motor {
         let thread = self.notes.number_of(thread);
         let routine = self.number(info, at);
         let depth = entered.depth;
-        self.notes.trace.push(TraceStep { at: instant, depth, thread, routine, stage, args, went });
+        self.trace.push(TraceStep { at: instant, depth, thread, routine, stage, args, went });
         Ok(())
+    }
+
+    /// The thread that has the processor.
+    fn current(&mut self) -> ObjectId {
+        let mut raw = [0; 4];
+        let word = match self.m.peek(self.m.cpu.cr3, self.kernel.image().current_thread, &mut raw) {
+            Ok(()) => u32::from_le_bytes(raw),
+            // Whoever looks there will be told so by the kernel.
+            Err(_) => return self.kernel.current(&self.m),
+        };
+        match self.current {
+            Some((known, thread)) if known == word => {
+                debug_assert_eq!(thread, self.kernel.current(&self.m), "{word:08X} names one thread");
+                thread
+            }
+            _ => {
+                let thread = self.kernel.current(&self.m);
+                self.current = Some((word, thread));
+                thread
+            }
+        }
     }
 
     fn number(&mut self, info: RoutineInfo, at: Va) -> u16 {
@@ -267,6 +296,7 @@ impl Motor {
         if self.detail == Detail::Yes {
             self.seen = self.m.memory.clone();
         }
+        self.notes.trace = self.trace.drain(..).collect();
         std::mem::take(&mut self.notes)
     }
 }

@@ -55,7 +55,7 @@ impl Nesting {
         }
         let stack = if user { &mut stacks.user } else { &mut stacks.kernel };
         // Stacks grow down: who was entered at or below this is not at work any more.
-        stack.retain(|entered| *entered > esp);
+        unwind(stack, esp);
         let depth = (outer + stack.len()).min(usize::from(u16::MAX)) as u16;
         stack.push(esp);
         Entered { thread, user, esp, depth }
@@ -65,6 +65,12 @@ impl Nesting {
     pub(super) fn leave(&mut self, entered: Entered) {
         let stacks = &mut self.threads[entered.thread].1;
         let stack = if entered.user { &mut stacks.user } else { &mut stacks.kernel };
-        stack.retain(|other| *other > entered.esp);
+        unwind(stack, entered.esp);
     }
+}
+
+/// Takes off what lies at or below `esp`. Whoever is put on lies below all others, so that they are the
+/// last ones.
+fn unwind(stack: &mut Vec<u32>, esp: u32) {
+    while stack.pop_if(|entered| *entered <= esp).is_some() {}
 }

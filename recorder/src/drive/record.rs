@@ -83,7 +83,7 @@ pub fn record_into<W: std::io::Write>(
 
 fn record_all(case: &Case, kernel: &'static dyn Kernel, detail: Detail) -> Result<Recording, RecordError> {
     let mut run = Run::start_with(case, kernel, detail)?;
-    let mut events = Vec::new();
+    let mut events = Vec::with_capacity(case.lines.len());
     while let Some(event) = run.next_event()? {
         events.push(event);
     }

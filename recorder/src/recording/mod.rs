@@ -17,10 +17,10 @@ pub use write::Writer;
 pub(crate) use write::boot_chunk;
 
 use crate::Case;
-use contract::routine::Args;
 use contract::{Named, ObjectId, Outcome, View};
 use machine::{Machine, Va};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 /// A run of a case on a kernel.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,11 +120,14 @@ pub struct TraceStep {
     pub routine: u16,
     /// The stage; 0 is the entry.
     pub stage: u8,
-    /// Its arguments, at the entry.
-    pub args: Args,
+    /// Its arguments, at the entry. Most have few, and later stages none: what a step takes in memory is
+    /// what noting it costs.
+    pub args: SmallVec<[u32; 4]>,
     /// How it went on.
     pub went: Went,
 }
+
+const _: () = assert!(size_of::<TraceStep>() == 48);
 
 /// How a native routine went on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

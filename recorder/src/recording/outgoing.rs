@@ -286,14 +286,20 @@ fn ladders_of(frame: u32, page: &Page) -> Vec<Ladder> {
 /// The bytes of `new` that differ from `old`, in runs.
 fn runs<'e>(new: &'e Page, old: &Page, gap: usize) -> Vec<(u16, Run<'e>)> {
     let mut runs: Vec<(usize, usize)> = Vec::new();
-    // Most of a page that changed is as it was. Arrays are compared without a call.
-    const BLOCK: usize = 64;
-    let blocks = new.as_chunks::<BLOCK>().0.iter().zip(old.as_chunks::<BLOCK>().0).enumerate();
-    for (block, (new, old)) in blocks.filter(|(_, (new, old))| !equal(new, old)) {
-        for at in (0..BLOCK).filter(|at| new[*at] != old[*at]).map(|at| block * BLOCK + at) {
-            match runs.last_mut() {
-                Some((_, end)) if at - *end <= gap => *end = at + 1,
-                _ => runs.push((at, at + 1)),
+    // Most of a page that changed is as it was: what is large is compared with one call, what is small
+    // without any.
+    const LARGE: usize = 512;
+    const SMALL: usize = 32;
+    let large = new.as_chunks::<LARGE>().0.iter().zip(old.as_chunks::<LARGE>().0).enumerate();
+    for (block, (new, old)) in large.filter(|(_, (new, old))| new != old) {
+        let small = new.as_chunks::<SMALL>().0.iter().zip(old.as_chunks::<SMALL>().0).enumerate();
+        for (piece, (new, old)) in small.filter(|(_, (new, old))| !equal(new, old)) {
+            let start = block * LARGE + piece * SMALL;
+            for at in (0..SMALL).filter(|at| new[*at] != old[*at]).map(|at| start + at) {
+                match runs.last_mut() {
+                    Some((_, end)) if at - *end <= gap => *end = at + 1,
+                    _ => runs.push((at, at + 1)),
+                }
             }
         }
     }

@@ -7,6 +7,7 @@ use contract::routine::Args;
 use contract::{Named, ObjectId, Outcome, View};
 use machine::{Cpu, Gates, Machine, Memory, PAGE, Pa, Va};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 /// Pages of physical memory that a recorded machine has at most: 256 MiB.
 const PAGES_MAX: u32 = 1 << 16;
@@ -100,11 +101,13 @@ impl WireTrace {
         for index in 0..steps {
             at = at.wrapping_add(self.at[index]);
             let arity = usize::from(self.arity.0[index]);
-            let given: Vec<u32> = all_args.by_ref().take(arity).collect();
-            if given.len() != arity {
+            if arity > Args::MAX {
+                return Err(format!("a step with {arity} arguments"));
+            }
+            let args: SmallVec<_> = all_args.by_ref().take(arity).collect();
+            if args.len() != arity {
                 return Err("a trace lacks arguments".to_owned());
             }
-            let args = Args::new(&given).ok_or_else(|| format!("a step with {arity} arguments"))?;
             let mut value = || values.next().ok_or("a trace lacks a value");
             let went = match self.went.0[index] {
                 0 => Went::Returned(value()?),

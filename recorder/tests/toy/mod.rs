@@ -336,7 +336,12 @@ impl Kernel for Toy {
     fn image(&self) -> &Image {
         static IMAGE: OnceLock<Image> = OnceLock::new();
         IMAGE.get_or_init(|| {
-            let mut image = Image { clock_vector: CLOCK, pool_faults: Va(POOL), ..Image::default() };
+            let mut image = Image {
+                clock_vector: CLOCK,
+                pool_faults: Va(POOL),
+                current_thread: Va(CURRENT),
+                ..Image::default()
+            };
             image.add(code());
             let routines = Native::ROWS.iter().map(|row: &Row<Toy>| row.info).collect();
             image.gates.push(Gate { base: Va(Native::BASE), routines });
