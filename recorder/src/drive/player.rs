@@ -5,6 +5,7 @@ use super::motor::{Detail, Motor, Pause, apply};
 use crate::{EventRecord, Recording};
 use contract::Kernel;
 use machine::Machine;
+use std::sync::Arc;
 
 /// Why an instant could not be reached.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +47,7 @@ pub enum SeekError {
 pub struct Player {
     kernel: &'static dyn Kernel,
     machine: Machine,
-    event: EventRecord,
+    event: Arc<EventRecord>,
     /// The event, counted from 1; 0 is booting.
     number: usize,
     /// Instructions retired when the event began.
@@ -60,7 +61,7 @@ impl Player {
     /// counted from 1, with 0 for booting.
     pub fn new(kernel: &'static dyn Kernel, number: usize, before: Machine, event: EventRecord) -> Player {
         let start = before.retired;
-        Player { kernel, machine: before, event, number, start, fed: 0 }
+        Player { kernel, machine: before, event: Arc::new(event), number, start, fed: 0 }
     }
 
     /// Stands so many instructions into an event of a recording (counted from 1; 0 is booting).
@@ -127,7 +128,8 @@ impl Player {
 
     fn until(&mut self, instant: u64) -> Result<(), String> {
         let machine = std::mem::replace(&mut self.machine, Machine::new(0));
-        let mut motor = Motor::new(self.kernel, machine, Detail::No);
+        // What it did is recorded already.
+        let mut motor = Motor::new(self.kernel, machine, Detail::Nothing);
         let result = play(&mut motor, &self.event, &mut self.fed, instant);
         self.machine = motor.m;
         result

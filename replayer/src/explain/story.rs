@@ -60,7 +60,7 @@ pub fn story(
     interrupts: &Interrupts,
 ) -> Result<Story, SeekError> {
     let before = Player::at(recording, kernel, event, 0)?;
-    let record = before.event().clone();
+    let record = before.event();
     let mut names = Names::new(kernel, &record.machine, &record.named);
     let calls = calls(recording, event);
     names.blocks = blocks(recording, kernel, event, &calls, &names);

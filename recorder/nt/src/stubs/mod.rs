@@ -8,10 +8,12 @@ mod start;
 mod switch;
 mod trap;
 
-pub(crate) use trap::{CLOCK, INTERRUPT_RETURN, TRAPS};
+pub(crate) use trap::{CLOCK, TRAPS};
 
 use crate::global::{KERNEL_CODE, KERNEL32_CODE, NTDLL_CODE};
+use machine::Va;
 use machine::image::{AssembleError, Code as Piece, Stubs};
+use trap::INTERRUPT_RETURN;
 
 /// The three pieces of assembled code.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub(crate) struct Code {
     pub(crate) kernel: Piece,
     pub(crate) ntdll: Piece,
     pub(crate) kernel32: Piece,
+    /// Where an interrupt's way out begins, which every look at the threads asks for.
+    pub(crate) interrupt_return: Va,
 }
 
 impl Code {
@@ -35,7 +39,9 @@ impl Code {
         let ntdll = dll.finish()?;
         let mut dll = Stubs::new(KERNEL32_CODE);
         base::assemble(&mut dll)?;
-        Ok(Code { kernel: kernel.finish()?, ntdll, kernel32: dll.finish()? })
+        let kernel = kernel.finish()?;
+        let interrupt_return = kernel.symbol(INTERRUPT_RETURN);
+        Ok(Code { kernel, ntdll, kernel32: dll.finish()?, interrupt_return })
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) const TRAPS: &[(u8, &str, bool)] = &[
 /// The entry of the clock's vector.
 pub(crate) const CLOCK: &str = "HalpClockInterrupt";
 /// The place in the clock interrupt's way out to which a switch away from interrupted code returns.
-pub(crate) const INTERRUPT_RETURN: &str = "KiInterruptReturn";
+pub(super) const INTERRUPT_RETURN: &str = "KiInterruptReturn";
 
 /// Builds the rest of a whole trap frame, when EBP has been pushed below the error code, and loads the
 /// kernel's segments. Afterwards EBP is the frame, EDI what EBP was, ESI the current thread; interrupts

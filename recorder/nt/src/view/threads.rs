@@ -4,7 +4,6 @@ use super::processes;
 use crate::Nt;
 use crate::layout::*;
 use crate::ob;
-use crate::stubs::INTERRUPT_RETURN;
 use contract::{Activity, ObjectId, Resume, ThreadStatus};
 use guest::{Peek, Pointer, Read, Survey, Va, walk};
 use machine::{Machine, Reg};
@@ -37,7 +36,7 @@ pub(crate) fn current(m: &Machine) -> ObjectId {
 /// Every thread: by process, then by creation.
 pub(crate) fn threads(nt: &Nt, m: &Machine) -> Vec<ThreadStatus> {
     let peek = &mut Survey::new(m);
-    let back = nt.code.kernel.symbol(INTERRUPT_RETURN);
+    let back = nt.code.interrupt_return;
     let mut found = Vec::new();
     for process in processes(peek) {
         let list = walk(peek, process.thread_list_head(), EThread::thread_list_entry);
