@@ -185,6 +185,27 @@ fn a_torn_recording_yields_its_whole_events_wherever_it_is_torn() {
 }
 
 #[test]
+fn a_full_copy_is_what_the_events_lead_to() {
+    let right = recording(40);
+    let mut other = right.clone();
+    other.events[31].machine.memory.write(Pa(0x3000), &[0xFF]);
+    let (right, other) = (chunks(&right.to_bytes()), chunks(&other.to_bytes()));
+    // A header, booting, 32 events, and the full copy, with which another stream begins.
+    let mixed = |first: &[_], then: &[_]| Recording::from_bytes(&file(&[&first[..34], &then[34..]].concat()));
+    assert!(mixed(&right, &right).is_ok() && mixed(&other, &other).is_ok());
+    let error = mixed(&right, &other).unwrap_err().to_string();
+    assert!(error.contains("a full copy is not the machine that the events lead to"), "{error}");
+}
+
+#[test]
+fn nothing_stands_behind_the_end() {
+    let mut bytes = recording(2).to_bytes();
+    bytes.push(0);
+    let error = Recording::from_bytes(&bytes).unwrap_err().to_string();
+    assert!(error.contains("bytes stand behind the end"), "{error}");
+}
+
+#[test]
 fn an_event_that_would_take_for_ever_to_do_again_is_no_event() {
     let spoiled = |spoil: fn(&mut EventRecord)| {
         let mut recording = recording(3);

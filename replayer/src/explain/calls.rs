@@ -331,6 +331,12 @@ mod tests {
     }
 
     #[test]
+    fn what_another_has_called_is_not_the_same() {
+        let rows = vec![row(0, "a"), row(1, "b"), row(2, "c"), row(0, "a"), row(1, "b"), row(1, "c")];
+        assert_eq!(fold(rows.clone()), rows);
+    }
+
+    #[test]
     fn threads_that_take_turns_are_told_once() {
         let thread = |name: &str| Row { thread: Some(name.to_owned()), ..row(0, name) };
         let turn = [thread("main"), row(0, "x"), thread("init"), row(0, "x")];

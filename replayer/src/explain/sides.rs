@@ -173,6 +173,10 @@ mod tests {
             "",
         ];
         assert_eq!(side_by_side(("nt", "reactos"), &ours, &theirs), expected.join("\n"));
+        // The outermost call need not be the first.
+        let returns = [thread("main"), row(3, "ObClose()"), row(2, "NtClose()"), row(3, "ObOpen()")];
+        let depths: Vec<usize> = levelled(&returns).iter().map(|row| row.depth).collect();
+        assert_eq!(depths, [0, 1, 0, 1]);
     }
 
     #[test]

@@ -15,8 +15,9 @@ use super::state::{Reason, Values, Words, float_image, values};
 use super::tape::{Answers, Follow, Tape};
 use contract::Kernel;
 use machine::registers::flags;
-use machine::{Machine, Memory, PAGE, Pa, Stop};
+use machine::{Access, Machine, Memory, PAGE, Pa, Seg, Stop, Va};
 use recorder::{EventRecord, Input, Recording, apply};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The most steps of a stretch, so that what Bochs answers stays small.
@@ -30,6 +31,8 @@ pub struct Stretch {
     pub steps: Vec<Values>,
     /// The machine as it ends.
     pub end: Machine,
+    /// Where a segment register was pushed: the physical address, and the word that lay there before.
+    pub pushed: Vec<(u32, u32)>,
 }
 
 impl Stretch {
@@ -131,9 +134,11 @@ impl Cutter {
         let memory = self.m.memory.clone();
         if self.open.is_none() {
             let start = self.m.clone();
-            self.open = Some(Stretch { start: start.clone(), steps: Vec::new(), end: start });
+            self.open =
+                Some(Stretch { start: start.clone(), steps: Vec::new(), end: start, pushed: Vec::new() });
         }
         let retired = self.m.retired;
+        let pushes = pushes_segment(&self.m);
         match self.m.step() {
             Stop::Budget => {
                 let after = values(&self.m.cpu);
@@ -147,6 +152,7 @@ impl Cutter {
                 let halted = self.m.cpu.halted;
                 let open = self.open.as_mut().expect("it was just opened");
                 open.steps.push(after);
+                open.pushed.extend(pushes);
                 open.end = self.m.clone();
                 if halted {
                     self.cut();
@@ -226,6 +232,11 @@ pub fn compare(bochs: &Bochs, folder: &Path, stretches: &[Stretch]) -> Result<Ve
         tape.step(stretch.steps.iter().filter(|step| !held_back(step)).count() as u32);
         tape.float();
         tape.compare(Follow::Shadow);
+        // The halves that Bochs leaves would be there still when something narrow is pushed over them.
+        let places: BTreeSet<u32> = stretch.pushed.iter().map(|(at, _)| at & !3).collect();
+        for at in places {
+            tape.write(at, &stretch.end.memory.read_u32(Pa(at)).to_le_bytes(), true);
+        }
         known = stretch.end.memory.clone();
     }
     let bytes = bochs.play(folder, &tape.finish())?;
@@ -280,7 +291,9 @@ fn part(
     parts.retain(|part| !matches!(part.what, What::Float("fcs" | "fds")));
     let start = &stretch.start.memory;
     let memory = memory_differences(start, start, &stretch.end.memory, memory);
-    let newer = |part: &Difference| is_narrow_push(part) || is_newer_image(&stretch.end.memory, part);
+    let newer = |part: &Difference| {
+        is_narrow_push(part, &stretch.pushed) || is_newer_image(&stretch.end.memory, part)
+    };
     parts.extend(memory.into_iter().filter(|part| !newer(part)));
     let text = parts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     (!parts.is_empty()).then(|| format!("at the end of a stretch of {} steps: {text}", stretch.steps.len()))
@@ -288,9 +301,25 @@ fn part(
 
 /// PUSH of a segment register on a 32-bit stack: Bochs writes two bytes, as newer processors of Intel's
 /// do, and leaves the upper half; older ones, and the machine, write zeroes there (SDM, PUSH).
-fn is_narrow_push(part: &Difference) -> bool {
-    let What::Memory(_, before) = part.what else { return false };
-    part.ours >> 16 == 0 && part.ours & 0xFFFF == part.theirs & 0xFFFF && part.theirs >> 16 == before >> 16
+fn is_narrow_push(part: &Difference, pushed: &[(u32, u32)]) -> bool {
+    let What::Memory(place, _) = part.what else { return false };
+    let left = |(at, before): &(u32, u32)| *at == place && part.theirs >> 16 == before >> 16;
+    part.ours >> 16 == 0 && part.ours & 0xFFFF == part.theirs & 0xFFFF && pushed.iter().any(left)
+}
+
+/// Where the next instruction pushes a segment register as a doubleword, if it is such a one: the physical
+/// address, and the word that lies there.
+fn pushes_segment(m: &Machine) -> Option<(u32, u32)> {
+    let mut code = [0; 2];
+    let at = m.cpu.next();
+    // The last byte of a page may be all that is mapped.
+    m.peek(m.cpu.cr3, at, &mut code).or_else(|_| m.peek(m.cpu.cr3, at, &mut code[..1])).ok()?;
+    if !matches!(code, [0x06 | 0x0E | 0x16 | 0x1E, _] | [0x0F, 0xA0 | 0xA8]) {
+        return None;
+    }
+    let top = m.cpu.seg(Seg::Ss).base.wrapping_add(m.cpu.esp()).wrapping_sub(4);
+    let Pa(at) = m.clone().translate(Va(top), Access::Read, false).ok()?;
+    Some((at, m.memory.read_u32(Pa(at))))
 }
 
 /// An image of FXSAVE: newer processors put MXCSR.DAZ into its mask of MXCSR, and no selectors with FIP
