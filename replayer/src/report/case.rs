@@ -1,6 +1,6 @@
 //! A case's page: both kernels side by side as lanes over the same events.
 
-use super::{chip, document};
+use super::{chip, document, rule};
 use crate::Compared;
 use crate::explain::facts::Differing;
 use crate::explain::{
@@ -11,7 +11,7 @@ use crate::judge::Verdict;
 use contract::Kernel;
 use golden::{By, LeftBehind, Told};
 use maud::{Markup, html};
-use recorder::{Recording, sheets};
+use recorder::Recording;
 use std::rc::Rc;
 
 /// Rows of a trace that are shown, at most: a page has to stay one that can be read.
@@ -66,9 +66,9 @@ pub fn page(
             }
             @if !covers.is_empty() {
                 dl .rules {
-                    @for rule in covers {
-                        dt { (rule) }
-                        dd { (sheets::says(rule).unwrap_or_default()) }
+                    @for covered in covers {
+                        dt { (covered) }
+                        dd { (rule::told(covered).unwrap_or_default()) }
                     }
                 }
             }

@@ -9,6 +9,7 @@
 
 mod case;
 mod overview;
+mod rule;
 mod site;
 
 pub use case::page;

@@ -1,9 +1,8 @@
 //! The page of all cases, by topic.
 
-use super::{Listed, chip, document};
+use super::{Listed, chip, document, rule};
 use crate::judge::Verdict;
 use maud::{Markup, html};
-use recorder::sheets;
 
 /// The overview of a run.
 pub fn page(cases: &[Listed]) -> String {
@@ -118,11 +117,11 @@ fn row(case: &Listed) -> Markup {
                 }
                 p .path {
                     (case.entry.shown)
-                    @for rule in &case.covers {
+                    @for covered in &case.covers {
                         " "
-                        @match sheets::says(rule) {
-                            Some(text) => abbr .rule title=(text) { (rule) },
-                            None => span .rule { (rule) },
+                        @match rule::told(covered) {
+                            Some(text) => abbr .rule title=(text) { (covered) },
+                            None => span .rule { (covered) },
                         }
                     }
                 }
