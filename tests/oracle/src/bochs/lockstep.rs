@@ -318,7 +318,7 @@ fn pushes_segment(m: &Machine) -> Option<(u32, u32)> {
         return None;
     }
     let top = m.cpu.seg(Seg::Ss).base.wrapping_add(m.cpu.esp()).wrapping_sub(4);
-    let Pa(at) = m.clone().translate(Va(top), Access::Read, false).ok()?;
+    let Pa(at) = m.probe(m.cpu.cr3, Va(top), Access::Read).ok()?;
     Some((at, m.memory.read_u32(Pa(at))))
 }
 
