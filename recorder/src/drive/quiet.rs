@@ -91,16 +91,12 @@ impl Watch {
             if status.current {
                 current = Some(known);
             }
-            match self.threads.get_mut(known) {
-                Some(seen) if (seen.id, seen.activity, seen.parked) == (id, activity, parked) => {}
-                seen => {
-                    same = false;
-                    let new = Seen { id, activity, parked, rested: false, met: false };
-                    match seen {
-                        Some(seen) => *seen = new,
-                        None => self.threads.push(new),
-                    }
-                }
+            let as_before = |seen: &Seen| (seen.id, seen.activity, seen.parked) == (id, activity, parked);
+            if !self.threads.get(known).is_some_and(as_before) {
+                same = false;
+                // Those behind it are looked at anew as well: all must rest again.
+                self.threads.truncate(known);
+                self.threads.push(Seen { id, activity, parked, rested: false, met: false });
             }
             known += 1;
         }

@@ -2,7 +2,7 @@
 
 use super::{Call, Names, calls};
 use contract::{Block, Kernel};
-use machine::{Machine, Va};
+use machine::Machine;
 use recorder::{Player, Recording};
 use std::collections::BTreeMap;
 
@@ -86,11 +86,10 @@ pub(super) fn title(m: &Machine, block: Block, names: &Names) -> String {
     let tag: String = block.tag.to_le_bytes().map(letter).iter().collect();
     let mut raw = vec![0; block.size.min(SEARCHED) as usize];
     // What is not mapped has no owner.
-    let words = match m.peek(m.cpu.cr3, Va(block.at.0), &mut raw) {
-        Ok(()) => raw.chunks_exact(4),
-        Err(_) => [].chunks_exact(4),
-    };
-    let mut words = words.map(|raw| u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]));
+    if m.peek(m.cpu.cr3, block.at, &mut raw).is_err() {
+        raw.clear();
+    }
+    let mut words = raw.chunks_exact(4).map(|raw| u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]));
     let held = names.structures.iter().find(|one| holding(&[block], one.id.at.0).is_some());
     let pointed = || words.find_map(|word| names.structures.iter().find(|one| one.id.at.0 == word));
     match held.or_else(pointed) {
