@@ -63,8 +63,8 @@ fn a_routine_that_interrupts_run_through_holds_nobody_up() {
             for event in [first, second] {
                 assert!(event.outcome.to_string().starts_with("returned"), "{kernel}: {}", event.outcome);
             }
-            // NT's thread is below DISPATCH_LEVEL: it stays there, however often interrupts run through the routine,
-            // and its quantum's end takes the processor from it.
+            // NT's thread is below DISPATCH_LEVEL: it stays there, however often interrupts run through the
+            // routine, and its quantum's end takes the processor from it.
             if kernel == "nt" && order[0] == "worker" {
                 assert!(first.inputs.len() < 20, "{} inputs", first.inputs.len());
             }

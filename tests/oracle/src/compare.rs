@@ -196,9 +196,9 @@ fn prefix(byte: &&u8) -> bool {
 
 /// Whether the judge differs in nothing but this: where the machine still has the pointers to the last
 /// instruction and operand that were loaded, in the unit or in what FNSTENV and FNSAVE stored, the judge
-/// has zeros for one of them or both. AMD's processors keep these pointers only for an exception that is pending and not masked,
-/// so that a switch to another task and back, between the loading of the state and the instruction,
-/// loses them (AMD APM, volume 2, section 11.4): the judge is to be asked again.
+/// has zeros for one of them or both. AMD's processors keep these pointers only for an exception that is
+/// pending and not masked, so that a switch to another task and back, between the loading of the state and
+/// the instruction, loses them (AMD APM, volume 2, section 11.4): the judge is to be asked again.
 pub fn lost(judge: &(State, End), machine: &(State, End), case: &Case) -> bool {
     let start = &case.start;
     let wide = entry(start.selectors[1]).is_none_or(|entry| entry.wide);

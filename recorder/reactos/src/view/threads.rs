@@ -121,9 +121,9 @@ fn is_in_suspend_routine(p: &mut Survey, thread: EThread, at: Option<Resume>) ->
     false
 }
 
-/// The user-mode registers of a thread that stands there and has entered the kernel from user mode: those in the frame
-/// at the top of its stack. A thread that never ran has another frame there, whose CS field is 0 at
-/// this one's place.
+/// The user-mode registers of a thread that stands there and has entered the kernel from user mode:
+/// those in the frame at the top of its stack. A thread that never ran has another frame there, whose CS
+/// field is 0 at this one's place.
 fn user_registers(p: &mut Survey, at: Option<Resume>, top: Va) -> Option<Resume> {
     let at = at?;
     if at.user {
@@ -140,8 +140,8 @@ fn user_registers(p: &mut Survey, at: Option<Resume>, top: Va) -> Option<Resume>
     Some(Resume { eip, esp, ebp, user: true })
 }
 
-/// Where a thread that stands there goes on. One that an interrupt preempted in user mode goes on there, unless kernel
-/// APCs wait for it on the way.
+/// Where a thread that stands there goes on. One that an interrupt preempted in user mode goes on there,
+/// unless kernel APCs wait for it on the way.
 fn resume(p: &mut Survey, thread: EThread, at: Option<Resume>, user: Option<Resume>) -> Option<Resume> {
     let at = at?;
     let tcb = thread.tcb();
