@@ -109,6 +109,19 @@ impl Expected<'_> {
     }
 }
 
+impl Expected<'_> {
+    /// What of a step is otherwise, but for what it ran.
+    fn otherwise(&self, step: &TraceStep) -> u8 {
+        let (went, value) = ended(step.went);
+        u8::from(step.at != self.at) * AT
+            | u8::from(step.depth != self.depth) * DEPTH
+            | u8::from(step.thread != self.thread) * THREAD
+            | u8::from(step.args[..] != *self.args) * ARGS
+            | u8::from(went != self.went) * WENT
+            | u8::from(value.is_some_and(|value| value != self.value)) * VALUE
+    }
+}
+
 /// The number of [`Went::Direct`], the only one without a value.
 const DIRECT: u8 = 3;
 
@@ -144,51 +157,54 @@ pub(super) fn write(steps: &[TraceStep]) -> Vec<u8> {
     let mut past = Past::new();
     for (index, step) in steps.iter().enumerate() {
         let before = &steps[..index];
-        let flags = out.len();
-        out.push(0);
-        let mut told = 0;
-        let mut tell = |otherwise: bool, flag: u8| {
-            told |= if otherwise { flag } else { 0 };
-            otherwise
-        };
         let way = Past::way(before);
         let mut expected = Expected::of(before, past.behind(way));
         let again = |like: &TraceStep| (like.routine, like.stage) == (step.routine, step.stage);
-        if tell(!expected.step.is_some_and(again), ROUTINE) {
-            out.extend(step.routine.to_le_bytes());
-            out.push(step.stage);
+        let routine = !expected.step.is_some_and(again);
+        if routine {
             expected = Expected::of(before, past.same(step.routine, step.stage));
         }
-        if tell(step.at != expected.at, AT) {
-            put(step.at.wrapping_sub(before.last().map_or(0, |last| last.at)), &mut out);
-        }
-        if tell(step.depth != expected.depth, DEPTH) {
-            put(step.depth.into(), &mut out);
-        }
-        if tell(step.thread != expected.thread, THREAD) {
-            put(step.thread.into(), &mut out);
-        }
-        if tell(step.args[..] != *expected.args, ARGS) {
-            out.push(step.args.len() as u8);
-            let differ = |index: usize| expected.args.get(index) != step.args.get(index);
-            let mask = (0..step.args.len()).fold(0, |mask, index| mask | u16::from(differ(index)) << index);
-            out.extend(mask.to_le_bytes());
-            let others = step.args.iter().enumerate().filter(|(index, _)| mask >> index & 1 != 0);
-            others.for_each(|(_, arg)| out.extend(arg.to_le_bytes()));
-        }
-        let (went, value) = ended(step.went);
-        if tell(went != expected.went, WENT) {
-            out.push(went);
-        }
-        if let Some(value) = value
-            && tell(value != expected.value, VALUE)
-        {
-            out.extend(value.to_le_bytes());
-        }
-        out[flags] = told;
         past.learn(way, index, step);
+        let flags = u8::from(routine) * ROUTINE | expected.otherwise(step);
+        out.push(flags);
+        if flags != 0 {
+            tell(step, flags, before.last().map_or(0, |last| last.at), expected.args, &mut out);
+        }
     }
     out
+}
+
+/// What these flags say is told of a step. The one before it was at the instant `last`.
+fn tell(step: &TraceStep, flags: u8, last: u64, expected: &[u32], out: &mut Vec<u8>) {
+    let tells = |flag: u8| flags & flag != 0;
+    if tells(ROUTINE) {
+        out.extend(step.routine.to_le_bytes());
+        out.push(step.stage);
+    }
+    if tells(AT) {
+        put(step.at.wrapping_sub(last), out);
+    }
+    if tells(DEPTH) {
+        put(step.depth.into(), out);
+    }
+    if tells(THREAD) {
+        put(step.thread.into(), out);
+    }
+    if tells(ARGS) {
+        out.push(step.args.len() as u8);
+        let differ = |index: usize| expected.get(index) != step.args.get(index);
+        let mask = (0..step.args.len()).fold(0, |mask, index| mask | u16::from(differ(index)) << index);
+        out.extend(mask.to_le_bytes());
+        let others = step.args.iter().enumerate().filter(|(index, _)| mask >> index & 1 != 0);
+        others.for_each(|(_, arg)| out.extend(arg.to_le_bytes()));
+    }
+    let (went, value) = ended(step.went);
+    if tells(WENT) {
+        out.push(went);
+    }
+    if tells(VALUE) {
+        out.extend(value.unwrap_or(0).to_le_bytes());
+    }
 }
 
 /// Bytes that are taken one after the other.
