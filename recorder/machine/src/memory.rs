@@ -22,13 +22,13 @@ pub type Page = [u8; PAGE as usize];
 
 /// A page as it lies in memory.
 pub(crate) struct Leaf {
-    /// The lines that were written since they were last told; more, where that is not known.
-    pub lines: u64,
+    /// Where writes began since somebody caught up ([`lines`]); bit n stands for its n-th line.
+    pub marks: u64,
     pub bytes: Page,
 }
 
 /// A page that was never written.
-pub(crate) const BLANK: Leaf = Leaf { lines: 0, bytes: [0; PAGE as usize] };
+pub(crate) const BLANK: Leaf = Leaf { marks: 0, bytes: [0; PAGE as usize] };
 
 const GROUP: usize = 16;
 
@@ -86,9 +86,9 @@ impl Memory {
         self.page_for(frame, Apart::ALL)
     }
 
-    /// The page of a frame of which these lines are about to be written.
+    /// The page of a frame, with the marks of what is about to be written.
     #[inline]
-    fn page_for(&mut self, frame: u32, lines: u64) -> Option<&mut Page> {
+    fn page_for(&mut self, frame: u32, marks: u64) -> Option<&mut Page> {
         if frame >= self.pages {
             return None;
         }
@@ -102,7 +102,7 @@ impl Memory {
             *page = spare::copy(page);
         }
         let leaf = Arc::get_mut(page)?;
-        leaf.lines |= lines;
+        leaf.marks |= marks;
         Some(&mut leaf.bytes)
     }
 
@@ -133,7 +133,7 @@ impl Memory {
     #[inline]
     pub fn write(&mut self, at: Pa, bytes: &[u8]) {
         let start = at.offset() as usize;
-        if let Some(page) = self.page_for(at.frame(), lines::of(start, bytes.len())) {
+        if let Some(page) = self.page_for(at.frame(), lines::marks(start, bytes.len())) {
             match <&[u8; 4]>::try_from(bytes) {
                 Ok(bytes) => page[start..start + 4].copy_from_slice(bytes),
                 Err(_) => page[start..start + bytes.len()].copy_from_slice(bytes),
@@ -168,7 +168,7 @@ impl Memory {
         let group = Arc::get_mut(self.groups.get_mut(frame as usize / GROUP)?.as_mut()?)?;
         let leaf = Arc::get_mut(group.0[frame as usize % GROUP].as_mut()?)?;
         let bytes = leaf.bytes.get_mut(offset as usize..offset as usize + N)?;
-        leaf.lines |= lines::of(offset as usize, N);
+        leaf.marks |= lines::marks(offset as usize, N);
         bytes.try_into().ok()
     }
 
@@ -202,12 +202,11 @@ impl Memory {
 }
 
 /// Whether two slots hold the very same, or nothing.
+#[inline]
 fn same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
-    match (a, b) {
-        (None, None) => true,
-        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-        _ => false,
-    }
+    // One comparison of pointers.
+    let place = |slot: Option<&Arc<T>>| slot.map_or(std::ptr::null(), Arc::heap_ptr);
+    place(a) == place(b)
 }
 
 /// A page of a group that may not be there.

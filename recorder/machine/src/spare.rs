@@ -15,7 +15,7 @@ thread_local! {
     static SPARE: RefCell<Vec<Arc<Leaf>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A copy of a page and of what it knows of its lines, which nobody shares.
+/// A copy of a page and of its marks, which nobody shares.
 #[cold]
 pub(crate) fn copy(page: &Leaf) -> Arc<Leaf> {
     // A thread that is ending keeps nothing. Zeroes are put straight to where they will lie; a page that
@@ -23,7 +23,7 @@ pub(crate) fn copy(page: &Leaf) -> Arc<Leaf> {
     let kept = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
     let mut copy = kept.unwrap_or_else(|| Arc::new(BLANK));
     if let Some(leaf) = Arc::get_mut(&mut copy) {
-        leaf.lines = page.lines;
+        leaf.marks = page.marks;
         leaf.bytes.copy_from_slice(&page.bytes);
     }
     copy
@@ -48,8 +48,8 @@ mod tests {
 
     #[test]
     fn a_kept_page_is_copied_over_whole_and_a_shared_one_is_not_kept() {
-        let full = |byte| Leaf { lines: u64::from(byte), bytes: [byte; 4096] };
-        let held = |leaf: &Leaf| (leaf.lines, leaf.bytes);
+        let full = |byte| Leaf { marks: u64::from(byte), bytes: [byte; 4096] };
+        let held = |leaf: &Leaf| (leaf.marks, leaf.bytes);
         let (ones, twos) = (copy(&full(1)), copy(&full(2)));
         let place = Arc::as_ptr(&ones);
         let shared = twos.clone();

@@ -327,6 +327,7 @@ fn whole(page: Apart, gap: usize) -> Vec<Run> {
 /// Appends the bytes of a page that differ, in runs.
 fn runs(page: &Apart, gap: usize, runs: &mut Vec<Run>) {
     const LINE: usize = Apart::LINE;
+    // What other pages have is left alone.
     let first = runs.len();
     let mut lines = page.lines;
     if lines == Apart::ALL {
@@ -359,6 +360,48 @@ fn runs(page: &Apart, gap: usize, runs: &mut Vec<Run>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use machine::Pa;
+    use proptest::prelude::*;
+
+    /// What changed in a page, a byte after the other.
+    fn plain(new: &Page, old: &Page, gap: usize) -> Vec<Run> {
+        let mut runs: Vec<Run> = Vec::new();
+        for at in (0..new.len() as u16).filter(|at| new[usize::from(*at)] != old[usize::from(*at)]) {
+            match runs.last_mut() {
+                Some(run) if usize::from(at - run.1) <= gap => run.1 = at + 1,
+                _ => runs.push((at, at + 1)),
+            }
+        }
+        runs
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn lines_that_were_written_give_the_runs_of_the_whole(
+            writes in prop::collection::vec((0u32..4096, 1usize..90, any::<u8>()), 0..40),
+            places in 0u32..4096,
+        ) {
+            let mut new = Memory::new(1);
+            let mut old = Memory::new(1);
+            old.catch_up(&mut new);
+            for (at, length, byte) in writes {
+                // Near each other in one case, all over the page in another.
+                let at = at & (places | 0x7F);
+                new.write(Pa(at), &vec![byte; length.min(4096 - at as usize)]);
+            }
+            for gap in [GAP, EMPTY_GAP] {
+                for page in new.apart(&old) {
+                    let mut found = Vec::new();
+                    runs(&page, gap, &mut found);
+                    let expected = plain(page.new, page.old, gap);
+                    prop_assert_eq!(&found, &expected);
+                    prop_assert_eq!(whole(page, gap), expected);
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_ladder_is_found_where_enough_doublewords_climb_alike() {

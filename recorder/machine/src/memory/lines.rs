@@ -1,24 +1,30 @@
 //! Which lines of memory were written, for whoever follows a memory as it runs.
 //!
-//! A line is 64 bytes of a page. Every write marks the lines that it touches, always: that is cheaper
-//! than asking whether anybody wants to know. Marks count only between a memory and the one that
+//! A line is 64 bytes of a page. Every write marks where it begins, always: that is cheaper than asking
+//! whether anybody wants to know. Marks count only between a memory and the one that
 //! [catches up](Memory::catch_up) with it, which both remember. What they promise is one thing: where
-//! the two differ, the line is marked in one of them, or all lines of the page count as marked. So a
-//! line that is marked may be the same, and neither copies of pages nor marks that could not be taken
-//! away, because somebody shares the page, do any harm.
+//! the two differ, the line or the one before is marked in one of them, or all lines of the page count
+//! as marked. So a line that is marked may be the same, and neither copies of pages nor marks that could
+//! not be taken away, because somebody shares the page, do any harm.
 
 use super::{Arc, BLANK, GROUP, Group, Leaf, Memory, Page, page_of, same};
 use crate::PAGE;
 
-/// The lines in which so many bytes lie that start at this offset in a page.
+/// The marks of so many bytes that are written from an offset in a page on. Most are few: then it is the
+/// line of the first one, and whether another line is touched is not asked.
 #[inline(always)]
-pub(super) fn of(start: usize, len: usize) -> u64 {
-    if len == 0 {
-        return 0;
+pub(super) fn marks(start: usize, len: usize) -> u64 {
+    let first = 1 << (start / Apart::LINE % 64);
+    if len <= Apart::LINE {
+        return first;
     }
-    let (first, last) = (start / Apart::LINE, (start + len - 1) / Apart::LINE);
-    // Bytes that do not end in the page are not written.
-    (Apart::ALL << (first % 64)) & (Apart::ALL >> (63 - last % 64))
+    let last = 1 << ((start + len - 1) / Apart::LINE % 64);
+    last | (last - first)
+}
+
+/// The lines that may have been written where these marks are.
+fn marked(marks: u64) -> u64 {
+    marks | marks << 1
 }
 
 /// A page that two memories do not share.
@@ -57,7 +63,7 @@ impl Memory {
                 }
                 let leaf = |page: Option<&'m Arc<Leaf>>| page.map_or(&BLANK, |leaf| &**leaf);
                 let (new, old) = (leaf(new), leaf(old));
-                let lines = if paired { new.lines | old.lines } else { Apart::ALL };
+                let lines = if paired { marked(new.marks | old.marks) } else { Apart::ALL };
                 let frame = (index * GROUP + slot) as u32;
                 (lines != 0).then_some(Apart { frame, lines, new: &new.bytes, old: &old.bytes })
             })
@@ -102,14 +108,14 @@ fn catch_up(mine: &mut Group, theirs: &mut Arc<Group>) {
             continue;
         };
         let old = mine.0[slot].as_ref();
-        let lines = new.lines | old.map_or(0, |old| old.lines);
+        let lines = marked(new.marks | old.map_or(0, |old| old.marks));
         if lines == 0 || same(Some(new), old) {
             continue;
         }
         match mine.0[slot].as_mut().and_then(Arc::get_mut) {
             Some(own) => {
                 copy(&mut own.bytes, &new.bytes, lines);
-                own.lines = 0;
+                own.marks = 0;
                 forget(theirs, slot);
             }
             // It is copied when it is written again, if it ever is.
@@ -134,6 +140,6 @@ fn copy(to: &mut Page, from: &Page, mut lines: u64) {
 fn forget(group: &mut Arc<Group>, slot: usize) {
     let page = Arc::get_mut(group).and_then(|group| group.0[slot].as_mut());
     if let Some(leaf) = page.and_then(Arc::get_mut) {
-        leaf.lines = 0;
+        leaf.marks = 0;
     }
 }
