@@ -1,6 +1,6 @@
 //! A memory that follows another one is told every line that was written, however it was.
 
-use machine::{Apart, Memory, PAGE, Pa};
+use machine::{Apart, Memory, PAGE, Pa, Page};
 use proptest::prelude::*;
 
 const PAGES: u32 = 40;
@@ -77,12 +77,20 @@ fn happen(memory: &mut Memory, copy: &mut Memory, deed: &Deed) {
     }
 }
 
+fn page(memory: &Memory, frame: u32) -> Page {
+    memory.page(frame).copied().unwrap_or([0; PAGE as usize])
+}
+
 /// The pages with the lines that differ.
 fn differing(new: &Memory, old: &Memory) -> Vec<(u32, u64)> {
-    let byte = |memory: &Memory, frame, at: usize| memory.page(frame).map_or(0, |page| page[at]);
     let lines = |frame| {
-        let bytes = (0..PAGE as usize).filter(|at| byte(new, frame, *at) != byte(old, frame, *at));
-        bytes.fold(0, |lines, at| lines | 1 << (at / Apart::LINE))
+        let (new, old) = (page(new, frame), page(old, frame));
+        if new == old {
+            return 0;
+        }
+        (0..PAGE as usize)
+            .filter(|at| new[*at] != old[*at])
+            .fold(0, |lines, at| lines | 1 << (at / Apart::LINE))
     };
     (0..PAGES).map(|frame| (frame, lines(frame))).filter(|(_, lines)| *lines != 0).collect()
 }
