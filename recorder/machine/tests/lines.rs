@@ -136,6 +136,10 @@ fn what_was_not_written_is_not_told_however_long_it_is_followed() {
     };
     for round in 0..4 {
         assert_eq!(told(&newer, &older), [], "round {round}");
+        older.write(Pa(20 * PAGE + 4095), &[round as u8; 1]);
+        assert_eq!(told(&newer, &older), [(20, 1 << 63)], "what the one behind has written itself");
+        older.catch_up(&mut newer);
+        assert_eq!(told(&newer, &older), [], "round {round}");
         newer.write_u32(Pa(3 * PAGE + 63), round);
         newer.write(Pa(20 * PAGE + 130), &[round as u8; 200]);
         let marked = [(3, 0b11), (20, 0b111_1100)];

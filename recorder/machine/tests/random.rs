@@ -186,6 +186,24 @@ impl Program {
     }
 }
 
+#[test]
+fn a_memory_that_catches_up_forgets_the_instructions_that_it_held() {
+    let mut world = World::new();
+    // INC EAX, then a loop.
+    world.poke(KERNEL_CODE, &[0x40, 0xEB, 0xFE]);
+    let mut behind = world.m.clone();
+    let start = world.m.cpu.clone();
+    behind.memory.catch_up(&mut world.m.memory);
+    for (code, eax) in [(0x40, 1), (0x48, u32::MAX), (0x90, 0), (0x40, 1)] {
+        world.poke(KERNEL_CODE, &[code]);
+        behind.memory.catch_up(&mut world.m.memory);
+        behind.cpu = start.clone();
+        behind.cpu.set_reg(Reg::Eax, 0);
+        behind.run(&Until::budget(10));
+        assert_eq!(behind.cpu.reg(Reg::Eax), eax);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
