@@ -37,6 +37,6 @@ pub use address::{PAGE, Pa, Va};
 pub use debug::Touched;
 pub use fault::{Access, Fault, Level};
 pub use machine::{Gates, Machine, Stop, Until};
-pub use memory::{Memory, Page};
+pub use memory::{Apart, Memory, Page};
 pub use registers::{Cpu, Model, Reg, Seg, Segment, Table};
 pub use trap::Trap;

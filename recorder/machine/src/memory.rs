@@ -4,6 +4,12 @@
 //! groups, so that making a copy touches one counter a group and not one a page. Groups are small,
 //! because the first write behind a copy touches the counter of every page of its group; and most of
 //! memory is never written, so that most groups are not there.
+//!
+//! Each page knows which of its lines were written, for whoever follows a memory as it runs ([`lines`]).
+
+mod lines;
+
+pub use lines::Apart;
 
 use crate::blocks::Block;
 use crate::cache::Cache;
@@ -14,11 +20,21 @@ use triomphe::Arc;
 /// The bytes of one page.
 pub type Page = [u8; PAGE as usize];
 
+/// A page as it lies in memory.
+pub(crate) struct Leaf {
+    /// Where writes began since somebody caught up ([`lines`]); bit n stands for its n-th line.
+    pub marks: u64,
+    pub bytes: Page,
+}
+
+/// A page that was never written.
+pub(crate) const BLANK: Leaf = Leaf { marks: 0, bytes: [0; PAGE as usize] };
+
 const GROUP: usize = 16;
 
 /// Pages that share a counter. An absent page reads as zeroes.
 #[derive(Clone, Default)]
-struct Group([Option<Arc<Page>>; GROUP]);
+struct Group([Option<Arc<Leaf>>; GROUP]);
 
 impl Drop for Group {
     fn drop(&mut self) {
@@ -32,12 +48,16 @@ pub struct Memory {
     groups: Vec<Option<Arc<Group>>>,
     pages: u32,
     pub(crate) cache: Cache,
+    /// What it has in common with the memory that follows it, or that it follows: they differ in lines
+    /// that were written, and in no others.
+    pair: Option<Arc<()>>,
 }
 
 impl Memory {
     /// Memory of `pages` zeroed pages.
     pub fn new(pages: u32) -> Memory {
-        Memory { groups: vec![None; (pages as usize).div_ceil(GROUP)], pages, cache: Cache::default() }
+        let groups = vec![None; (pages as usize).div_ceil(GROUP)];
+        Memory { groups, pages, cache: Cache::default(), pair: None }
     }
 
     /// How many pages there are.
@@ -53,12 +73,22 @@ impl Memory {
     /// The page of frame `frame`, or none when it was never written (all zeroes) or does not exist.
     #[inline]
     pub fn page(&self, frame: u32) -> Option<&Page> {
+        Some(&self.leaf(frame)?.bytes)
+    }
+
+    #[inline(always)]
+    fn leaf(&self, frame: u32) -> Option<&Leaf> {
         self.groups.get(frame as usize / GROUP)?.as_ref()?.0[frame as usize % GROUP].as_deref()
     }
 
-    /// The page of frame `frame`, to be written; none beyond the end of memory.
-    #[inline]
+    /// The page of frame `frame`, all of which is about to be written; none beyond the end of memory.
     pub fn page_mut(&mut self, frame: u32) -> Option<&mut Page> {
+        self.page_for(frame, Apart::ALL)
+    }
+
+    /// The page of a frame, with the marks of what is about to be written.
+    #[inline]
+    fn page_for(&mut self, frame: u32, marks: u64) -> Option<&mut Page> {
         if frame >= self.pages {
             return None;
         }
@@ -67,11 +97,13 @@ impl Memory {
         }
         let group = &mut self.groups[frame as usize / GROUP];
         let group = Arc::make_mut(group.get_or_insert_with(|| Arc::new(Group::default())));
-        let page = group.0[frame as usize % GROUP].get_or_insert_with(|| spare::copy(&ZEROES));
+        let page = group.0[frame as usize % GROUP].get_or_insert_with(|| spare::copy(&BLANK));
         if !page.is_unique() {
             *page = spare::copy(page);
         }
-        Arc::get_mut(page)
+        let leaf = Arc::get_mut(page)?;
+        leaf.marks |= marks;
+        Some(&mut leaf.bytes)
     }
 
     /// Reads bytes that do not cross a page.
@@ -101,7 +133,7 @@ impl Memory {
     #[inline]
     pub fn write(&mut self, at: Pa, bytes: &[u8]) {
         let start = at.offset() as usize;
-        if let Some(page) = self.page_mut(at.frame()) {
+        if let Some(page) = self.page_for(at.frame(), lines::marks(start, bytes.len())) {
             match <&[u8; 4]>::try_from(bytes) {
                 Ok(bytes) => page[start..start + 4].copy_from_slice(bytes),
                 Err(_) => page[start..start + bytes.len()].copy_from_slice(bytes),
@@ -125,7 +157,7 @@ impl Memory {
     /// Reads bytes of a page that was written before; none when they are not all in it.
     #[inline(always)]
     pub(crate) fn quick_load<const N: usize>(&self, frame: u32, offset: u32) -> Option<[u8; N]> {
-        let page = self.groups.get(frame as usize / GROUP)?.as_ref()?.0[frame as usize % GROUP].as_deref()?;
+        let page = &self.leaf(frame)?.bytes;
         page.get(offset as usize..offset as usize + N)?.try_into().ok()
     }
 
@@ -134,8 +166,10 @@ impl Memory {
     #[inline(always)]
     pub(crate) fn quick_store<const N: usize>(&mut self, frame: u32, offset: u32) -> Option<&mut [u8; N]> {
         let group = Arc::get_mut(self.groups.get_mut(frame as usize / GROUP)?.as_mut()?)?;
-        let page = Arc::get_mut(group.0[frame as usize % GROUP].as_mut()?)?;
-        page.get_mut(offset as usize..offset as usize + N)?.try_into().ok()
+        let leaf = Arc::get_mut(group.0[frame as usize % GROUP].as_mut()?)?;
+        let bytes = leaf.bytes.get_mut(offset as usize..offset as usize + N)?;
+        leaf.marks |= lines::marks(offset as usize, N);
+        bytes.try_into().ok()
     }
 
     /// Writes to a page table on the processor's own behalf: what was remembered of translations stays
@@ -159,65 +193,47 @@ impl Memory {
     /// The frames whose contents differ, in ascending order. Shared pages cost one comparison of
     /// pointers, shared groups one for all their pages.
     pub fn changed(&self, older: &Memory) -> Vec<u32> {
-        let differs = |(frame, new, old): (u32, &Page, &Page)| (new != old).then_some(frame);
+        let differs = |page: Apart| (page.new != page.old).then_some(page.frame);
         let beyond = |longer: &Memory, shorter: &Memory| shorter.groups.len()..longer.groups.len();
         let groups = beyond(self, older).chain(beyond(older, self));
         let frames = groups.flat_map(|group| group * GROUP..(group + 1) * GROUP).map(|frame| frame as u32);
         self.apart(older).filter_map(differs).chain(frames).collect()
     }
-
-    /// The pages that the two memories do not share, in ascending order of their frames: mine and the
-    /// older one's. Their contents may be the same.
-    pub fn apart<'m>(&'m self, older: &'m Memory) -> impl Iterator<Item = (u32, &'m Page, &'m Page)> {
-        let groups = self.groups.iter().zip(&older.groups).enumerate();
-        let apart = groups.filter(|(_, (new, old))| !same(new, old));
-        apart.flat_map(|(index, (new, old))| {
-            (0..GROUP).filter_map(move |slot| {
-                let new = new.as_ref().and_then(|group| group.0[slot].as_ref());
-                let old = old.as_ref().and_then(|group| group.0[slot].as_ref());
-                let page = |page: Option<&'m Arc<Page>>| page.map_or(&ZEROES, |page| &**page);
-                let frame = (index * GROUP + slot) as u32;
-                match (new, old) {
-                    (None, None) => None,
-                    (Some(a), Some(b)) if Arc::ptr_eq(a, b) => None,
-                    _ => Some((frame, page(new), page(old))),
-                }
-            })
-        })
-    }
 }
 
-/// What a page that was never written holds.
-pub(crate) const ZEROES: Page = [0; PAGE as usize];
-
 /// Whether two slots hold the very same, or nothing.
-fn same<T>(a: &Option<Arc<T>>, b: &Option<Arc<T>>) -> bool {
-    match (a, b) {
-        (None, None) => true,
-        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-        _ => false,
-    }
+#[inline]
+fn same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
+    // One comparison of pointers.
+    let place = |slot: Option<&Arc<T>>| slot.map_or(std::ptr::null(), Arc::heap_ptr);
+    place(a) == place(b)
+}
+
+/// A page of a group that may not be there.
+fn page_of(group: &Option<Arc<Group>>, slot: usize) -> Option<&Arc<Leaf>> {
+    group.as_ref()?.0[slot].as_ref()
 }
 
 impl Clone for Memory {
     fn clone(&self) -> Memory {
-        Memory { groups: self.groups.clone(), pages: self.pages, cache: self.cache.clone() }
+        Memory { groups: self.groups.clone(), pages: self.pages, cache: self.cache.clone(), pair: None }
     }
 
-    /// Puts back what differs, and goes on remembering what is the same.
+    /// Puts back what differs, and goes on remembering what is the same. Whoever followed this memory has
+    /// to look at all that differs: a page that is put back knows nothing of the one that was here.
     fn clone_from(&mut self, source: &Memory) {
         if self.pages != source.pages {
             *self = source.clone();
             return;
         }
+        self.pair = None;
         for (index, (mine, theirs)) in self.groups.iter_mut().zip(&source.groups).enumerate() {
-            if same(mine, theirs) {
+            if same(mine.as_ref(), theirs.as_ref()) {
                 continue;
             }
             for slot in 0..GROUP {
                 let frame = (index * GROUP + slot) as u32;
-                let of = |group: &Option<Arc<Group>>| group.as_ref().and_then(|group| group.0[slot].clone());
-                if self.cache.is_marked(frame) && !same(&of(mine), &of(theirs)) {
+                if self.cache.is_marked(frame) && !same(page_of(mine, slot), page_of(theirs, slot)) {
                     self.cache.written(frame);
                 }
             }
@@ -251,21 +267,6 @@ mod tests {
         memory.write_u32(Pa(0x80_000), 3);
         assert_eq!((copy.read_u32(Pa(0x5000)), memory.read_u32(Pa(0x5000))), (1, 2));
         assert_eq!(memory.changed(&copy), [0x5, 0x80]);
-    }
-
-    #[test]
-    fn pages_that_were_written_apart_may_hold_the_same() {
-        let mut memory = Memory::new(200);
-        for frame in [3, 4, 0x60] {
-            memory.write(Pa(frame * PAGE), &[7]);
-        }
-        let older = memory.clone();
-        for (frame, byte) in [(3, 7), (0x61, 0), (0x60, 9)] {
-            memory.write(Pa(frame * PAGE), &[byte]);
-        }
-        let apart: Vec<_> = memory.apart(&older).map(|(frame, new, old)| (frame, new[0], old[0])).collect();
-        assert_eq!(apart, [(3, 7, 7), (0x60, 9, 7), (0x61, 0, 0)]);
-        assert_eq!(memory.changed(&older), [0x60]);
     }
 
     #[test]

@@ -7,8 +7,9 @@ use common::{
     READ_ONLY, RW, SMALL, TSS, UNMAPPED, USER_CODE, USER_DATA, USER_STACK, World,
 };
 use machine::registers::flags;
-use machine::{Machine, Pa, Reg, Stop, Until};
+use machine::{Apart, Machine, Memory, PAGE, Pa, Reg, Stop, Until};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 const BUDGET: u64 = 300;
 
@@ -120,6 +121,18 @@ struct Program {
     poke: (u32, u8),
 }
 
+/// The bytes of two memories that differ and lie in no line in which they are said to.
+fn untold(new: &Memory, old: &Memory) -> Vec<Pa> {
+    let told: BTreeMap<u32, u64> = new.apart(old).map(|page| (page.frame, page.lines)).collect();
+    let differs = |at: &Pa| {
+        let byte = |memory: &Memory| memory.page(at.frame()).map_or(0, |page| page[at.offset() as usize]);
+        let lines = told.get(&at.frame()).copied().unwrap_or(0);
+        lines & 1 << (at.offset() as usize / Apart::LINE) == 0 && byte(new) != byte(old)
+    };
+    let frames = new.changed(old).into_iter();
+    frames.flat_map(|frame| frame * PAGE..(frame + 1) * PAGE).map(Pa).filter(differs).collect()
+}
+
 fn program() -> impl Strategy<Value = Program> {
     let code = prop_oneof![living(), proptest::collection::vec(byte(), 64..160)];
     let handlers = proptest::collection::vec(byte(), 16);
@@ -173,6 +186,24 @@ impl Program {
     }
 }
 
+#[test]
+fn a_memory_that_catches_up_forgets_the_instructions_that_it_held() {
+    let mut world = World::new();
+    // INC EAX, then a loop.
+    world.poke(KERNEL_CODE, &[0x40, 0xEB, 0xFE]);
+    let mut behind = world.m.clone();
+    let start = world.m.cpu.clone();
+    behind.memory.catch_up(&mut world.m.memory);
+    for (code, eax) in [(0x40, 1), (0x48, u32::MAX), (0x90, 0), (0x40, 1)] {
+        world.poke(KERNEL_CODE, &[code]);
+        behind.memory.catch_up(&mut world.m.memory);
+        behind.cpu = start.clone();
+        behind.cpu.set_reg(Reg::Eax, 0);
+        behind.run(&Until::budget(10));
+        assert_eq!(behind.cpu.reg(Reg::Eax), eax);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -205,6 +236,29 @@ proptest! {
                 m.cpu.interrupt = Some(round * 60);
             }
         }
+    }
+
+    #[test]
+    fn every_write_of_a_run_is_marked(program in program(), copies in any::<u8>(), pieces in 1u64..40) {
+        let mut m = program.machine();
+        let mut older = Memory::new(0);
+        older.catch_up(&mut m.memory);
+        let mut copy = None;
+        for round in 0..8 {
+            let stop = m.run(&Until::budget(pieces));
+            prop_assert_eq!(untold(&m.memory, &older), []);
+            if copies & 1 << round != 0 {
+                copy = Some(m.clone());
+            }
+            if round % 2 == 0 {
+                older.catch_up(&mut m.memory);
+                prop_assert_eq!(m.memory.changed(&older), []);
+            }
+            if stop != Stop::Budget {
+                break;
+            }
+        }
+        drop(copy);
     }
 
     #[test]

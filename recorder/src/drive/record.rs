@@ -76,8 +76,10 @@ pub fn record_into<W: std::io::Write>(
     let header = run.header(detail);
     let booted = boot::booted(kernel, detail)?;
     let mut writer = Writer::start_with(out, &header, case.lines.len() as u32, &run.boot, booted.chunk())?;
-    while let Some(event) = run.next_event()? {
-        writer.event(event, &run.motor.routines)?;
+    writer.follow(&mut run.motor.m.memory);
+    while let Some(mut event) = run.lend_event()? {
+        writer.event_of(&mut event, &run.motor.routines)?;
+        run.take_back(event);
     }
     Ok((writer.finish(&run.motor.routines)?, run.motor.m.retired))
 }

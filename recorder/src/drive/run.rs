@@ -179,6 +179,16 @@ impl Run {
     /// # Errors
     /// [`RecordError`].
     pub fn next_event(&mut self) -> Result<Option<EventRecord>, RecordError> {
+        let Some(mut event) = self.lend_event()? else { return Ok(None) };
+        let copy = event.machine.clone();
+        self.motor.m = std::mem::replace(&mut event.machine, copy);
+        self.motor.named.clone_from(&event.named);
+        Ok(Some(event))
+    }
+
+    /// As [`Run::next_event`], but the machine in it is the one that runs, and the names are the run's:
+    /// [`Run::take_back`] gives them back before the run goes on.
+    pub(super) fn lend_event(&mut self) -> Result<Option<EventRecord>, RecordError> {
         let Some((line, outcome)) = self.next_line()? else { return Ok(None) };
         let notes = self.motor.take_notes();
         let view = self.view();
@@ -187,14 +197,19 @@ impl Run {
             text: line.text,
             outcome,
             view,
-            named: self.motor.named.clone(),
+            named: std::mem::take(&mut self.motor.named),
             threads: notes.threads,
             trace: notes.trace,
             untraced: notes.untraced,
             inputs: notes.inputs,
             steps: notes.steps,
-            machine: self.motor.m.clone(),
+            machine: std::mem::replace(&mut self.motor.m, Machine::new(0)),
         }))
+    }
+
+    /// Takes back what [`Run::lend_event`] has lent.
+    pub(super) fn take_back(&mut self, event: EventRecord) {
+        (self.motor.named, self.motor.m) = (event.named, event.machine);
     }
 
     /// Carries out the next line.

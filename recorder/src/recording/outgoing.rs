@@ -6,7 +6,7 @@ use super::steps;
 use super::wire::{EMPTY_GAP, GAP, Ladder, WORDS};
 use crate::recording::{EventRecord, Input, Reaching};
 use contract::{Named, ObjectId, Outcome, View};
-use machine::{Cpu, Machine, Memory, Page};
+use machine::{Apart, Cpu, Machine, Memory, Page};
 use serde::ser::{Serialize, Serializer};
 
 /// As [`super::wire::WireFull`].
@@ -106,20 +106,47 @@ pub(super) struct Difference<'e> {
     user_gate: (u32, u32),
     pages: u32,
     ladders: Vec<Ladder>,
-    changed: Vec<Changed<'e>>,
+    changed: Changed<'e>,
 }
 
-/// As [`super::wire::WirePage`].
-#[derive(serde::Serialize)]
+/// Pages that changed, in ascending order of their frames, each with the number of its runs, and the
+/// runs of all of them: as [`super::wire::WirePage`]s.
 struct Changed<'e> {
-    frame: u32,
-    runs: Vec<(u16, Run<'e>)>,
+    pages: Vec<(u32, &'e Page, usize)>,
+    runs: Vec<Run>,
+}
+
+/// Changed bytes of a page: the first one's offset, and what lies behind the last one.
+type Run = (u16, u16);
+
+impl Serialize for Changed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut rest = &self.runs[..];
+        serializer.collect_seq(self.pages.iter().map(|&(frame, page, count)| {
+            let (runs, others) = rest.split_at(count);
+            rest = others;
+            (frame, Runs { page, runs })
+        }))
+    }
+}
+
+/// Runs of a page.
+struct Runs<'e> {
+    page: &'e Page,
+    runs: &'e [Run],
+}
+
+impl Serialize for Runs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let bytes = |start: u16, end: u16| Bytes(&self.page[usize::from(start)..usize::from(end)]);
+        serializer.collect_seq(self.runs.iter().map(|&(start, end)| (start, bytes(start, end))))
+    }
 }
 
 /// Bytes that lie in a page.
-struct Run<'e>(&'e [u8]);
+struct Bytes<'e>(&'e [u8]);
 
-impl Serialize for Run<'_> {
+impl Serialize for Bytes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(self.0)
     }
@@ -130,23 +157,30 @@ impl<'e> Difference<'e> {
     pub(super) fn new(machine: &'e Machine, older: &'e Memory, gap: Gap) -> Difference<'e> {
         let gate = |range: &std::ops::Range<u32>| (range.start, range.end);
         let mut ladders = Vec::new();
-        let pages = machine.memory.apart(older).map(|(frame, new, old)| {
-            let runs = match gap {
-                Gap::Short => runs(new, old, GAP),
+        let mut changed = Changed { pages: Vec::new(), runs: Vec::new() };
+        for page in machine.memory.apart(older) {
+            let before = changed.runs.len();
+            match gap {
+                Gap::Short => {
+                    runs(&page, GAP, &mut changed.runs);
+                    debug_assert_eq!(changed.runs[before..], whole(page, GAP), "page frame {}", page.frame);
+                }
                 Gap::Long => {
-                    let found = ladders_of(frame, new);
-                    let mut old = *old;
+                    let found = ladders_of(page.frame, page.new);
+                    let mut old = *page.old;
                     for ladder in &found {
                         let bytes = ladder.bytes();
                         old[usize::from(ladder.start) * 4..][..bytes.len()].copy_from_slice(&bytes);
                     }
                     ladders.extend(found);
-                    runs(new, &old, EMPTY_GAP)
+                    runs(&Apart { old: &old, ..page }, EMPTY_GAP, &mut changed.runs);
                 }
-            };
-            Changed { frame, runs }
-        });
-        let changed = pages.filter(|page| !page.runs.is_empty()).collect();
+            }
+            let found = changed.runs.len() - before;
+            if found > 0 {
+                changed.pages.push((page.frame, page.new, found));
+            }
+        }
         Difference {
             cpu: &machine.cpu,
             retired: machine.retired,
@@ -186,42 +220,91 @@ fn ladders_of(frame: u32, page: &Page) -> Vec<Ladder> {
     ladders
 }
 
-/// The bytes of `new` that differ from `old`, in runs.
-fn runs<'e>(new: &'e Page, old: &Page, gap: usize) -> Vec<(u16, Run<'e>)> {
-    let mut runs: Vec<(usize, usize)> = Vec::new();
-    // Most of a page that changed is as it was: what is large is compared with one call, what is small
-    // without any.
-    const LARGE: usize = 512;
-    const SMALL: usize = 32;
-    let large = new.as_chunks::<LARGE>().0.iter().zip(old.as_chunks::<LARGE>().0).enumerate();
-    for (block, (new, old)) in large.filter(|(_, (new, old))| new != old) {
-        let small = new.as_chunks::<SMALL>().0.iter().zip(old.as_chunks::<SMALL>().0).enumerate();
-        for (piece, (new, old)) in small.filter(|(_, (new, old))| !equal(new, old)) {
-            let start = block * LARGE + piece * SMALL;
-            for at in (0..SMALL).filter(|at| new[*at] != old[*at]).map(|at| start + at) {
-                match runs.last_mut() {
-                    Some((_, end)) if at - *end <= gap => *end = at + 1,
-                    _ => runs.push((at, at + 1)),
+/// What [`runs`] gives for a page of which nothing is known.
+fn whole(page: Apart, gap: usize) -> Vec<Run> {
+    let mut all = Vec::new();
+    runs(&Apart { lines: Apart::ALL, ..page }, gap, &mut all);
+    all
+}
+
+/// Appends the bytes of a page that differ, in runs.
+fn runs(page: &Apart, gap: usize, runs: &mut Vec<Run>) {
+    const LINE: usize = Apart::LINE;
+    // What other pages have is left alone.
+    let first = runs.len();
+    let mut lines = page.lines;
+    if lines == Apart::ALL {
+        // Most of a page is as it was: what is large is compared with one call, what is small without any.
+        const LARGE: usize = 512;
+        let large = page.new.as_chunks::<LARGE>().0.iter().zip(page.old.as_chunks::<LARGE>().0).enumerate();
+        let within = |(block, (new, old))| if new == old { 0 } else { 0xFFu64 << (block * LARGE / LINE) };
+        lines = large.fold(0, |lines, block| lines | within(block));
+    }
+    let (new, old) = (page.new.as_chunks::<LINE>().0, page.old.as_chunks::<LINE>().0);
+    while lines != 0 {
+        let line = lines.trailing_zeros() as usize;
+        lines &= lines - 1;
+        let words = new[line].as_chunks::<8>().0.iter().zip(old[line].as_chunks::<8>().0).enumerate();
+        for (word, (new, old)) in words {
+            let mut differing = u64::from_le_bytes(*new) ^ u64::from_le_bytes(*old);
+            while differing != 0 {
+                let byte = differing.trailing_zeros() / 8;
+                differing &= !(0xFF << (byte * 8));
+                let at = line * LINE + word * 8 + byte as usize;
+                match runs[first..].last_mut() {
+                    Some((_, end)) if at - usize::from(*end) <= gap => *end = at as u16 + 1,
+                    _ => runs.push((at as u16, at as u16 + 1)),
                 }
             }
         }
     }
-    runs.into_iter().map(|(start, end)| (start as u16, Run(&new[start..end]))).collect()
-}
-
-/// Whether two blocks are the same, a quadword at a time.
-fn equal<const BYTES: usize>(a: &[u8; BYTES], b: &[u8; BYTES]) -> bool {
-    a.as_chunks::<8>()
-        .0
-        .iter()
-        .zip(b.as_chunks::<8>().0)
-        .fold(0, |differing, (a, b)| differing | (u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b)))
-        == 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use machine::Pa;
+    use proptest::prelude::*;
+
+    /// What changed in a page, a byte after the other.
+    fn plain(new: &Page, old: &Page, gap: usize) -> Vec<Run> {
+        let mut runs: Vec<Run> = Vec::new();
+        for at in (0..new.len() as u16).filter(|at| new[usize::from(*at)] != old[usize::from(*at)]) {
+            match runs.last_mut() {
+                Some(run) if usize::from(at - run.1) <= gap => run.1 = at + 1,
+                _ => runs.push((at, at + 1)),
+            }
+        }
+        runs
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn lines_that_were_written_give_the_runs_of_the_whole(
+            writes in prop::collection::vec((0u32..4096, 1usize..90, any::<u8>()), 0..40),
+            places in 0u32..4096,
+        ) {
+            let mut new = Memory::new(1);
+            let mut old = Memory::new(1);
+            old.catch_up(&mut new);
+            for (at, length, byte) in writes {
+                // Near each other in one case, all over the page in another.
+                let at = at & (places | 0x7F);
+                new.write(Pa(at), &vec![byte; length.min(4096 - at as usize)]);
+            }
+            for gap in [GAP, EMPTY_GAP] {
+                for page in new.apart(&old) {
+                    let mut found = Vec::new();
+                    runs(&page, gap, &mut found);
+                    let expected = plain(page.new, page.old, gap);
+                    prop_assert_eq!(&found, &expected);
+                    prop_assert_eq!(whole(page, gap), expected);
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_ladder_is_found_where_enough_doublewords_climb_alike() {

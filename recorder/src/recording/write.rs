@@ -74,9 +74,32 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// What the output fails with.
     pub fn event(&mut self, event: EventRecord, routines: &[String]) -> io::Result<()> {
-        let now = mentioned(self.known, &event).min(routines.len());
+        self.put(&event, routines)?;
+        self.older = event.machine.memory;
+        self.out.flush()
+    }
+
+    /// Follows the memory of the machine that goes on from booting, for [`Writer::event_of`].
+    pub(crate) fn follow(&mut self, memory: &mut Memory) {
+        debug_assert!(self.older == *memory, "it has not run yet");
+        self.older.catch_up(memory);
+    }
+
+    /// As [`Writer::event`], with an event in which the machine itself is, which will run on. It costs what
+    /// the event wrote, while the writer [follows](Writer::follow) the machine's memory.
+    ///
+    /// # Errors
+    /// What the output fails with.
+    pub(crate) fn event_of(&mut self, event: &mut EventRecord, routines: &[String]) -> io::Result<()> {
+        self.put(event, routines)?;
+        self.older.catch_up(&mut event.machine.memory);
+        self.out.flush()
+    }
+
+    fn put(&mut self, event: &EventRecord, routines: &[String]) -> io::Result<()> {
+        let now = mentioned(self.known, event).min(routines.len());
         let added = routines.get(self.known..now).unwrap_or_default();
-        let wire = Event::new(&event, &self.older, Gap::Short, added);
+        let wire = Event::new(event, &self.older, Gap::Short, added);
         self.out.write_all(self.scratch.chunk(EVENT, &wire, self.packer.behind()))?;
         self.known = now;
         self.events += 1;
@@ -86,8 +109,7 @@ impl<W: Write> Writer<W> {
             self.packer.restart();
             self.out.write_all(self.scratch.chunk(FULL, &full, self.packer.behind()))?;
         }
-        self.older = event.machine.memory;
-        self.out.flush()
+        Ok(())
     }
 
     /// Writes the end, and gives the output back. `routines` are all that the recording names.
