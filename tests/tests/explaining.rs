@@ -172,7 +172,7 @@ fn what_there_is_none_of_is_told_with_the_nearest_name() {
     show(&["--struct", "worker.ETHREAD.ExitStatu"], "did you mean ExitStatus?");
     show(&["--stack", "slepeer"], "no thread is named slepeer; did you mean sleeper?");
     show(&["--at", "8"], "null_handle_ends_the_others has 7 events; there is no event 8");
-    show(&["--at", "7+999999"], "instructions; there is no instant 999999 in it");
+    show(&["--at", "7+999999"], "event 7 has no instant 999999: its last is ");
     show(&["--at", "seven"], "EVENT or EVENT+INSTRUCTIONS");
     show(&["--memory", "00000000,16"], "00000000 is not mapped");
     show(&["--memory", "00401000,0"], "at most 65536 bytes");
@@ -192,7 +192,7 @@ fn a_long_story_is_told_without_its_middle() {
     has(
         &ran,
         1,
-        &[" lines are left out: `tandem trace --event 5` tells", "NtSuspendThread(", "2 later events differ"],
+        &[" lines left out: `tandem trace --event 5` tells", "NtSuspendThread(", "2 later events differ"],
     );
     assert!(ran.out.lines().count() < 400, "{} lines", ran.out.lines().count());
 }

@@ -2,6 +2,7 @@
 
 use super::{BAD, FINE, UNEXPECTED, diff::named, kernel, messages::Messages};
 use crate::corpus::show;
+use crate::words::counted;
 use crate::{compare, explain, verify_all};
 use anyhow::Context;
 use recorder::{Archive, ReadError, Recording};
@@ -41,13 +42,11 @@ pub(super) fn run(file: &Path, other: Option<&str>, messages: &mut Messages) -> 
     let events = recording.events.len();
     if verified.same() {
         let instructions = recording.events.last().unwrap_or(&recording.boot).end();
-        let checkpoints = match verified.checkpoints {
-            1 => "1 checkpoint".to_owned(),
-            more => format!("each of {more} checkpoints"),
-        };
+        let checkpoints = counted(verified.checkpoints, "checkpoint");
+        let each = if verified.checkpoints == 1 { "" } else { "each of " };
         messages.line(&format!(
-            "{subject}: {events} events, {instructions} instructions, the same to the byte: from the start, from \
-             {checkpoints}, and after a round trip"
+            "{subject}: {}, {}, the same to the byte: from the start, from {each}{checkpoints}, and after a round trip",
+ counted(events, "event"), counted(instructions, "instruction")
         ))?;
     }
     let (bytes, sizes) = archive.sizes();
@@ -55,7 +54,8 @@ pub(super) fn run(file: &Path, other: Option<&str>, messages: &mut Messages) -> 
     sizes.sort_unstable();
     if let (Some(most), Some(median)) = (sizes.last(), sizes.get(sizes.len() / 2)) {
         messages.line(&format!(
-            "    {bytes} bytes, {} an event; what changes in an event takes {median} (median), {most} at most",
+            "    {}, {} an event; what changes in an event takes {median} (median), {most} at most",
+            counted(bytes, "byte"),
             bytes / events.max(1) as u64
         ))?;
     }
@@ -98,11 +98,11 @@ pub(super) fn load(file: &Path, messages: &mut Messages) -> anyhow::Result<(Reco
     };
     if let Some(torn) = &loaded.torn {
         messages.note(&format!(
-            "error: {}: the recording is torn at byte {}: {} of {} events are whole\n",
+            "error: {}: the recording is torn at byte {}: {} of {} can be read\n",
             show(file),
             torn.at,
             torn.events,
-            torn.of,
+            counted(torn.of, "event"),
         ))?;
     }
     let whole = loaded.torn.is_none();

@@ -2,6 +2,7 @@
 
 use super::{FINE, ShowOptions, case, kernel, messages::Messages};
 use crate::explain::{self, Names, fields, stack, target};
+use crate::words::counted;
 use anyhow::Context;
 use contract::routine::STAGES;
 use contract::{Fact, Kernel, Named, ObjectId, View};
@@ -69,7 +70,12 @@ pub(super) fn run(here: &Path, options: &ShowOptions, messages: &mut Messages) -
     let kernel = kernel(&options.kernel)?;
     let last = case.lines.len();
     let (wanted, instructions) = options.at.unwrap_or((last, None));
-    anyhow::ensure!(wanted <= last, "{} has {last} events; there is no event {wanted}", case.name);
+    anyhow::ensure!(
+        wanted <= last,
+        "{} has {}; there is no event {wanted}",
+        case.name,
+        counted(last, "event")
+    );
     let recording = recorder::record(&case, kernel).context(shown)?;
     let mut player = Player::at(&recording, kernel, wanted, 0)?;
     let before = player.machine().clone();
@@ -82,9 +88,9 @@ pub(super) fn run(here: &Path, options: &ShowOptions, messages: &mut Messages) -
         (0, None) => format!("{} on {on}, booted\n", case.name),
         (_, None) => format!("{} on {on}, after event {wanted} of {last}\n", case.name),
         (_, Some(done)) => format!(
-            "{} on {on}, in event {wanted} of {last}, after {done} of {} instructions\n",
+            "{} on {on}, in event {wanted} of {last}, after {done} of {}\n",
             case.name,
-            player.length()
+            counted(player.length(), "instruction")
         ),
     };
     if wanted > 0 {
