@@ -249,7 +249,7 @@ fn section(title: &str, lines: &str) -> String {
     format!("\n{title}\n{}", if lines.is_empty() { "  nothing\n" } else { lines })
 }
 
-/// What is in use more than after booting, or less. What belongs to a process is told by its name.
+/// What is in use more than after booting, or less. What concerns one process is told by its name.
 fn in_use(names: &Names, boot: &[(String, u32)], now: &[(String, u32)]) -> String {
     let count = |list: &[(String, u32)], kind: &str| {
         list.iter().find(|(known, _)| known == kind).map_or(0, |(_, count)| *count)
@@ -257,10 +257,9 @@ fn in_use(names: &Names, boot: &[(String, u32)], now: &[(String, u32)]) -> Strin
     let gone = boot.iter().filter(|(kind, _)| !now.iter().any(|(known, _)| known == kind));
     let lines = now.iter().chain(gone).filter_map(|(kind, _)| {
         let (before, after) = (count(boot, kind), count(now, kind));
-        let kind = kind.split_once(" of process ").map_or(kind.clone(), |(what, id)| {
-            let id = u32::from_str_radix(id, 16).unwrap_or(0);
-            format!("{what} of {}", names.process(id).unwrap_or(&format!("process {id:04X}")))
-        });
+        let name = |id: &str| names.process(u32::from_str_radix(id, 16).ok()?);
+        let named = kind.rsplit_once("process ").and_then(|(what, id)| Some(format!("{what}{}", name(id)?)));
+        let kind = named.as_ref().unwrap_or(kind);
         (before != after).then(|| format!("  {kind}  {before} -> {after}\n"))
     });
     lines.collect()
