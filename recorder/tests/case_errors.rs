@@ -346,6 +346,15 @@ error: there is no kernel `reactos-msvc`
   = help: the kernels are nt, reactos, reactos-r13089, reactos-msvc6",
     );
     check(
+        "# kernels: nt\nprocess app\n",
+        "
+error: `kernels:` takes two kernels
+ --> corpus/topic/name.case:2:3
+  |
+2 | # kernels: nt
+  |   ^ name the two that are compared",
+    );
+    check(
         "# covers: NT-2 RSO-4\nprocess app\n",
         "
 error: `RSO-4` is not the number of a rule
