@@ -392,7 +392,7 @@ mod tests {
             for part in [
                 "KSWITCHFRAME.",
                 "KTRAP_FRAME.Eip ",
-                "KTRAP_FRAME.Eflags",
+                if name == "nt" { "KTRAP_FRAME.EFlags" } else { "KTRAP_FRAME.Eflags" },
                 "NtDelayExecution argument 1",
                 "saved EBP",
                 "return address",

@@ -33,7 +33,7 @@ guest_struct! {
         0x64 err_code: u32,
         0x68 eip: u32,
         0x6C seg_cs: u32,
-        0x70 eflags: u32,
+        0x70 e_flags: u32,
         0x74 hardware_esp: u32,
         0x78 hardware_seg_ss: u32,
         0x7C v86_es: u32,
