@@ -69,6 +69,28 @@ guest_struct! {
     }
 }
 guest_struct! {
+    /// What is left of KSTART_FRAME while the routine is at work that KiThreadStartup has called (5.3). The
+    /// sheet gives it no name.
+    pub(crate) struct StartLeft [0x4] {
+        0x0 user_thread: u32,
+    }
+}
+guest_struct! {
+    /// What a stub keeps on the stack between raising the IRQL and lowering it again (2.2, 5.5): the
+    /// argument of its KfLowerIrql.
+    pub(crate) struct RaisedFrom [0x4] {
+        0x0 old_irql: u32,
+    }
+}
+guest_struct! {
+    /// What HalpSoftwareInterrupt saves of its caller.
+    pub(crate) struct SavedVolatile [0xC] {
+        0x0 edx: u32,
+        0x4 ecx: u32,
+        0x8 eax: u32,
+    }
+}
+guest_struct! {
     /// FX_SAVE_AREA with an FXSAVE image.
     pub(crate) struct FxSaveArea [0x210] {
         0x000 control_word: u16,
