@@ -231,6 +231,24 @@ fn one_of_a_thing_is_told_in_the_singular() {
     has(&torn.err, &[" of 1 event can be read"]);
 }
 
+#[test]
+fn a_recording_is_named_as_it_was_given() {
+    let (folder, _) = recorded();
+    let in_here = |args: &[&str]| {
+        let ran = tandem(folder.path(), args);
+        let said = format!("{}{}", ran.out, ran.err);
+        assert!(!said.contains(folder.path().to_str().unwrap()), "{said}");
+        said
+    };
+    has(&in_here(&["replay", "x.rec"]), &["x.rec: x on nt: 3 events, "]);
+    has(&in_here(&["replay", "z.rec"]), &["error: z.rec: "]);
+    has(&in_here(&["replay", "x.case"]), &["error: x.case: this is not a recording"]);
+    has(&in_here(&["diff", "x.rec", "x.case"]), &["error: x.case: this is not a recording"]);
+    tandem(folder.path(), &["record", "x.case", "--kernel", "reactos", "-o", "y.rec"]);
+    assert!(in_here(&["diff", "x.rec", "x.rec"]).ends_with("\nno difference\n"));
+    assert!(in_here(&["diff", "x.rec", "y.rec"]).ends_with("\nno difference between nt and reactos\n"));
+}
+
 fn replay(folder: &Path, bytes: &[u8]) -> Ran {
     std::fs::write(folder.join("y.rec"), bytes).unwrap();
     tandem(folder, &["replay", "y.rec"])

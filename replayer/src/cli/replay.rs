@@ -11,14 +11,19 @@ use std::path::Path;
 /// At most this many fields are shown.
 const FIELDS: usize = 40;
 
-pub(super) fn run(file: &Path, other: Option<&str>, messages: &mut Messages) -> anyhow::Result<u8> {
-    let (recording, whole) = load(file, messages)?;
+pub(super) fn run(
+    here: &Path,
+    file: &Path,
+    other: Option<&str>,
+    messages: &mut Messages,
+) -> anyhow::Result<u8> {
+    let (recording, whole) = load(here, file, messages)?;
     if let Some(name) = other {
         return on_another(file, &recording, name, messages);
     }
     let header = &recording.header;
     let kernel = kernel(&header.kernel).with_context(|| show(file))?;
-    let mut archive = Archive::open(file).with_context(|| show(file))?;
+    let mut archive = Archive::open(&here.join(file)).with_context(|| show(file))?;
     let mut checkpoints = vec![(0, recording.boot.machine.clone())];
     for event in archive.checkpoints() {
         checkpoints.extend(archive.checkpoint(event)?.map(|machine| (event, machine)));
@@ -88,12 +93,15 @@ fn on_another(file: &Path, recording: &Recording, name: &str, messages: &mut Mes
     }
 }
 
-/// A recording, and whether it is whole; where it is torn has been told then.
-pub(super) fn load(file: &Path, messages: &mut Messages) -> anyhow::Result<(Recording, bool)> {
-    let loaded = match Recording::read(file) {
+/// A recording, and whether it is whole; where it is torn has been told then. What is told of the file names
+/// it as it was given.
+pub(super) fn load(here: &Path, file: &Path, messages: &mut Messages) -> anyhow::Result<(Recording, bool)> {
+    let loaded = match Recording::read(&here.join(file)) {
         Ok(loaded) => loaded,
         // This error names the file itself.
-        Err(error @ ReadError::Io { .. }) => return Err(error.into()),
+        Err(ReadError::Io { cause, .. }) => {
+            return Err(ReadError::Io { path: file.to_owned(), cause }.into());
+        }
         Err(error) => return Err(anyhow::Error::new(error).context(show(file))),
     };
     if let Some(torn) = &loaded.torn {
