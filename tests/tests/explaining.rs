@@ -110,6 +110,14 @@ fn show_stands_anywhere_and_finds_anything_by_name() {
             0,
             &["KSWITCHFRAME.", "KTRAP_FRAME.Eip", "NtDelayExecution argument 1", "return address"],
         );
+        for (place, told) in [
+            ("park,1", "code at park\n    00401003  park  "),
+            ("entry+1,1", "code at entry+1\n    00401001  entry+1  "),
+            ("NtClose,1", "code at NtClose\n"),
+            ("NtTerminateProcess.1,1", "code at NtTerminateProcess.1\n"),
+        ] {
+            has(&show(&["--code", place]), 0, &[told]);
+        }
         has(&show(&["--memory", "00401000,8"]), 0, &["memory at 00401000\n  00401000  EBE58955 5DEC89FE"]);
         has(&show(&["--code", "00401000,3"]), 0, &["entry", "push ebp", "mov ebp, esp", "park"]);
         has(&show(&["--code", "NtClose,0x2"]), 0, &["NtClose"]);

@@ -200,7 +200,8 @@ fn memory(names: &Names, m: &Machine, at: Va, length: u32) -> anyhow::Result<Str
     Ok(text)
 }
 
-/// Where the code of that name lies, or the address that is given.
+/// Where the code lies that a text names as the program does (`KiSwapContext`, `KiSwapContext+4`,
+/// `NtClose.1`, `park`), or the address that is given.
 fn code_at(kernel: &dyn Kernel, place: &str) -> anyhow::Result<Va> {
     let image = kernel.image();
     let routines = image.gates.iter().flat_map(|gate| {
@@ -208,12 +209,26 @@ fn code_at(kernel: &dyn Kernel, place: &str) -> anyhow::Result<Va> {
         numbered.map(|(number, routine)| (gate.base.add(number * STAGES), routine.name))
     });
     let symbols = image.symbols.iter().map(|(at, name)| (Va(*at), *name));
-    let known: Vec<(Va, &str)> = symbols.chain(routines).collect();
-    if let Some((at, _)) = known.iter().find(|(_, name)| *name == place) {
-        return Ok(*at);
+    let program = contract::program::code().symbols.iter().map(|(name, at)| (*at, *name));
+    let known: Vec<(Va, &str)> = symbols.chain(routines.clone()).chain(program).collect();
+    let find = |place: &str| known.iter().find(|(_, name)| *name == place).map(|(at, _)| *at);
+    let offset = || {
+        let (name, offset) = place.split_once('+')?;
+        Some(Va(find(name)?.0.checked_add(u32::from_str_radix(offset, 16).ok()?)?))
+    };
+    let stage = || {
+        let (name, stage) = place.split_once('.')?;
+        let (entry, _) = routines.clone().find(|(_, known)| *known == name)?;
+        Some(entry.add(stage.parse().ok().filter(|stage| *stage < STAGES)?))
+    };
+    if let Some(at) = find(place).or_else(offset).or_else(stage) {
+        return Ok(at);
     }
     address(place).map(Va).with_context(|| {
-        let near = recorder::case::nearest(place, known.iter().map(|(_, name)| *name));
+        let near = recorder::case::nearest(
+            place.split(['+', '.']).next().unwrap_or(place),
+            known.iter().map(|(_, name)| *name),
+        );
         let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
         format!("{} has no code named {place}{near}", kernel.name())
     })
