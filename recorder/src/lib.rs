@@ -12,6 +12,7 @@
 
 pub mod case;
 mod codec;
+mod deflate;
 mod drive;
 mod guard;
 pub mod kernels;

@@ -1,9 +1,9 @@
 //! Recordings as bytes: the same for the same run, and nothing but an error for anything else.
 
 use contract::{Named, ObjectId, ObjectKind, Outcome, Status, View};
+use lz4_flex::block::decompress_into_with_dict;
 use machine::{Machine, Pa, Va};
-use miniz_oxide::inflate::stream::{InflateState, inflate};
-use miniz_oxide::{DataFormat, MZFlush};
+use miniz_oxide::inflate::decompress_to_vec;
 use proptest::prelude::*;
 use recorder::recording::{MAGIC, Reaching, VERSION};
 use recorder::{Archive, EventRecord, Header, Input, ReadError, Recording, TraceStep, Went};
@@ -23,7 +23,8 @@ fn event(line: u32, before: &Machine, at: u32, bytes: &[u8]) -> EventRecord {
             name: "main".into(),
             kind: ObjectKind::Thread,
             id: ObjectId { at: Va(0x8100_0000), serial: line },
-        }],
+        }]
+        .into(),
         threads: vec![ObjectId { at: Va(0x8100_0000), serial: 7 }],
         trace: vec![TraceStep {
             at: 7,
@@ -138,7 +139,7 @@ fn the_bytes_of_a_small_recording_are_pinned() {
     let bytes = recording(1).to_bytes();
     assert_eq!(bytes[..8], MAGIC);
     assert_eq!(bytes[8..12], VERSION.to_le_bytes());
-    assert_eq!((VERSION, bytes.len(), crc32fast::hash(&bytes)), (6, 532, 0x6260_065D));
+    assert_eq!((VERSION, bytes.len(), crc32fast::hash(&bytes)), (7, 529, 0x35E8_3DCE));
 }
 
 #[test]
@@ -146,7 +147,7 @@ fn what_is_stored_instead_of_packed_is_the_same_recording() {
     let bytes = recording(2).to_bytes();
     let mut chunks = chunks(&bytes);
     for (chunk, content) in unpacked(&chunks).iter().enumerate() {
-        chunks[chunk].1 = stored(content);
+        chunks[chunk].1 = stored(chunk, content);
     }
     assert!(file(&chunks) != bytes);
     assert!(whole(&file(&chunks)) == recording(2));
@@ -297,8 +298,8 @@ proptest! {
         if cuts {
             content.truncate(cut.index(content.len()));
         }
-        for (chunk, content) in chunks.iter_mut().zip(&contents) {
-            chunk.1 = stored(content);
+        for (index, (chunk, content)) in chunks.iter_mut().zip(&contents).enumerate() {
+            chunk.1 = stored(index, content);
         }
         if let Ok(loaded) = Recording::from_bytes(&file(&chunks)) {
             let bytes = loaded.recording.to_bytes();
@@ -309,30 +310,52 @@ proptest! {
 }
 
 /// What the chunks of a recording without full copies hold: the header, booting, the events (which
-/// share one stream) and the end.
+/// share one window) and the end.
 fn unpacked(chunks: &[([u8; 4], Vec<u8>)]) -> Vec<Vec<u8>> {
-    let mut stream = InflateState::new_boxed(DataFormat::Raw);
+    let mut window = Vec::new();
     let unpack = |(index, (_, content)): (usize, &([u8; 4], Vec<u8>))| {
-        // Booting is packed by itself.
-        let mut alone = InflateState::new_boxed(DataFormat::Raw);
-        let state = if index == 1 { &mut alone } else { &mut stream };
         let length = u32::from_le_bytes(content[..4].try_into().unwrap()) as usize;
-        let mut bytes = vec![0; length + 1];
-        let done = inflate(state, &content[4..], &mut bytes, MZFlush::None);
-        assert_eq!(done.bytes_written, length);
-        bytes.truncate(length);
-        bytes
+        let mut blocks = &content[4..];
+        if index == BOOT {
+            return decompress_to_vec(blocks).unwrap();
+        }
+        let start = window.len();
+        while !blocks.is_empty() {
+            let front = u32::from_le_bytes(blocks[..4].try_into().unwrap());
+            let size = (front & !STORED) as usize;
+            let mut block = blocks[4..4 + size].to_vec();
+            if front & STORED == 0 {
+                let mut whole = vec![0; 1 << 16];
+                let done = decompress_into_with_dict(&block, &mut whole, &window).unwrap();
+                whole.truncate(done);
+                block = whole;
+            }
+            window.extend(block);
+            blocks = &blocks[4 + size..];
+        }
+        assert_eq!(window.len(), start + length);
+        window[start..].to_vec()
     };
     chunks.iter().enumerate().map(unpack).collect()
 }
 
-/// Content that holds this, packed by storing it in a block that is not its stream's last.
-fn stored(bytes: &[u8]) -> Vec<u8> {
+/// The index of booting's chunk, which is packed by itself.
+const BOOT: usize = 1;
+/// In a block's length: it is not packed.
+const STORED: u32 = 1 << 31;
+
+/// Content of the chunk of this index that holds this, packed by storing it.
+fn stored(chunk: usize, bytes: &[u8]) -> Vec<u8> {
     let mut content = (bytes.len() as u32).to_le_bytes().to_vec();
-    for block in bytes.chunks(0xFFFF) {
-        content.push(0);
-        content.extend((block.len() as u16).to_le_bytes());
-        content.extend((!(block.len() as u16)).to_le_bytes());
+    for (index, block) in bytes.chunks(0xFFFF).enumerate() {
+        if chunk == BOOT {
+            let length = block.len() as u16;
+            content.push(u8::from((index + 1) * 0xFFFF >= bytes.len()));
+            content.extend(length.to_le_bytes());
+            content.extend((!length).to_le_bytes());
+        } else {
+            content.extend((block.len() as u32 | STORED).to_le_bytes());
+        }
         content.extend(block);
     }
     content

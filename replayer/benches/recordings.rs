@@ -2,16 +2,15 @@
 //!
 //! `cargo bench -p replayer` measures
 //! - how much longer a corpus run takes when every event is recorded (trace, inputs, machine, and all of
-//!   it packed and written) than when only outcomes and views are kept, the best of several rounds;
-//!   written to memory, and to a file a case as `tandem record` does;
+//!   it packed and written) than when only outcomes and views are kept: in memory, written to memory, and
+//!   to a file a case as `tandem record` does; each run counts with the least time of several rounds, in
+//!   which all of these follow each other;
 //! - the bytes of a recording for each of its events, the median over the corpus, booting included;
 //! - a seek to an event, and into it, in a recording of 100,000 events: each sought event counts with
 //!   the least time of several rounds, between which lie all the others;
 //! - explaining the first difference of each case that differs.
 //!
-//! What recording costs is the processor's time, where the system tells it (Linux), else the clock's. Seeks
-//! are timed by the clock: the system tells the processor's time to some milliseconds, which is longer
-//! than they take. So is explaining, which uses two processors. Measure both on an idle machine.
+//! All is timed by the clock, on an idle machine.
 //!
 //! `cargo bench -p replayer -- explain` only explains; `-- drive` only runs the corpus once without recording,
 //! `-- record` recording, `-- write` writing what is recorded to memory as well, `-- disk` to files, for
@@ -20,11 +19,10 @@
 use contract::Kernel;
 use recorder::{Archive, Case, Player, Writer, kernels};
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// Rounds of which the best counts.
-const ROUNDS: usize = 8;
+/// How often each run is made of each kind.
+const ROUNDS: usize = 12;
 /// Events of the long recording.
 const LONG: usize = 100_000;
 /// How many of its events are sought.
@@ -90,24 +88,21 @@ fn disk(case: &Case, kernel: &'static dyn Kernel) {
     std::fs::remove_file(&path).expect("the file goes");
 }
 
-/// The processor's time that this thread has had, or where that is not told the clock's.
-fn now() -> Duration {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let nanoseconds = told.and_then(|text| text.split(' ').next()?.parse().ok());
-    nanoseconds.map_or_else(|| START.elapsed(), Duration::from_nanos)
-}
-
 fn cost(pairs: &[Pair]) {
     let works: [Work; 4] = [drive, record, write, disk];
-    // One after the other in each round, so that whatever else the machine does disturbs all alike.
-    let mut best = [Duration::MAX; 4];
-    for _ in 0..ROUNDS {
-        for (work, best) in works.iter().zip(&mut best) {
-            let start = now();
-            pairs.iter().for_each(|(case, kernel)| work(case, *kernel));
-            *best = (now() - start).min(*best);
+    let mut best = [Duration::ZERO; 4];
+    for (case, kernel) in pairs {
+        // A run counts with the least time of several, and each work comes behind each other as often.
+        let mut least = [Duration::MAX; 4];
+        for round in 0..ROUNDS {
+            for turn in 0..works.len() {
+                let index = (round + turn) % works.len();
+                let start = Instant::now();
+                works[index](case, *kernel);
+                least[index] = least[index].min(start.elapsed());
+            }
         }
+        best.iter_mut().zip(least).for_each(|(best, least)| *best += least);
     }
     let more = |time: Duration| 100.0 * (time.as_secs_f64() / best[0].as_secs_f64() - 1.0);
     println!("{} runs without recording: {:.1?}", pairs.len(), best[0]);

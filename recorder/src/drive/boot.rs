@@ -85,7 +85,7 @@ fn boot(kernel: &'static dyn Kernel, detail: Detail) -> Result<Booted, RecordErr
         text: "boot".to_owned(),
         outcome: Outcome::Done,
         view: kernel.view(&motor.m, &[]),
-        named: Vec::new(),
+        named: Arc::default(),
         threads: notes.threads,
         trace: notes.trace,
         untraced: notes.untraced,

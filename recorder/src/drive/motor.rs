@@ -5,9 +5,10 @@ use crate::recording::{EventRecord, Input, Reaching, TraceStep, Went};
 use contract::routine::{RoutineInfo, STAGES};
 use contract::{Flow, Kernel, Named, ObjectId};
 use machine::registers::flags;
-use machine::{Fault, Machine, Memory, PAGE, Stop, Until, Va};
+use machine::{Access, Fault, Machine, Memory, PAGE, Pa, Stop, Until, Va};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Why the machine paused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ pub(super) struct Motor {
     pub(super) m: Machine,
     pub(super) notes: Notes,
     /// The objects that the case has named.
-    pub(super) named: Vec<Named>,
+    pub(super) named: Arc<Vec<Named>>,
     /// Names of native routines by number, and the numbers.
     pub(super) routines: Vec<String>,
     pub(super) numbers: BTreeMap<&'static str, u16>,
@@ -78,6 +79,8 @@ pub(super) struct Motor {
     /// What [`contract::Image::current_thread`] held when the kernel was last asked for the thread that has
     /// the processor, and the kernel's answer.
     current: Option<(u32, ObjectId)>,
+    /// The page directory in which that doubleword was last looked for in this event, and where it lies.
+    place: Option<(u32, Pa)>,
     /// Steps of the event that goes on. What an event is given of them is as long as it must be.
     trace: Vec<TraceStep>,
     /// The numbers of the routines that ran last, and the addresses of their entries, by the low bits of
@@ -93,7 +96,7 @@ impl Motor {
             kernel,
             m,
             notes: Notes::default(),
-            named: Vec::new(),
+            named: Arc::default(),
             routines: Vec::new(),
             numbers: BTreeMap::new(),
             detail,
@@ -101,6 +104,7 @@ impl Motor {
             seen,
             nesting: Nesting::default(),
             current: None,
+            place: None,
             trace: Vec::new(),
             entries: Box::new([(0, 0); ENTRIES]),
         }
@@ -236,12 +240,17 @@ impl Motor {
 
     /// The thread that has the processor.
     fn current(&mut self) -> ObjectId {
-        let mut raw = [0; 4];
-        let word = match self.m.peek(self.m.cpu.cr3, self.kernel.image().current_thread, &mut raw) {
-            Ok(()) => u32::from_le_bytes(raw),
-            // Whoever looks there will be told so by the kernel.
-            Err(_) => return self.kernel.current(&self.m),
+        let cr3 = self.m.cpu.cr3;
+        let at = match self.place {
+            Some((known, at)) if known == cr3 => at,
+            _ => match self.m.probe(cr3, self.kernel.image().current_thread, Access::Read) {
+                Ok(at) => at,
+                // Whoever looks there will be told so by the kernel.
+                Err(_) => return self.kernel.current(&self.m),
+            },
         };
+        self.place = Some((cr3, at));
+        let word = self.m.memory.read_u32(at);
         match self.current {
             Some((known, thread)) if known == word => {
                 debug_assert_eq!(thread, self.kernel.current(&self.m), "{word:08X} names one thread");
@@ -296,7 +305,10 @@ impl Motor {
         if self.detail == Detail::Yes {
             self.seen = self.m.memory.clone();
         }
-        self.notes.trace = self.trace.drain(..).collect();
+        let mut trace = Vec::with_capacity(self.trace.len());
+        trace.append(&mut self.trace);
+        self.notes.trace = trace;
+        self.place = None;
         std::mem::take(&mut self.notes)
     }
 }

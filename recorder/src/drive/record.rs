@@ -7,6 +7,7 @@ use super::run::Run;
 use crate::{Case, Recording, Writer};
 use contract::{Kernel, Named, Outcome, View};
 use machine::Machine;
+use std::sync::Arc;
 
 /// Runs a case on a kernel.
 ///
@@ -48,7 +49,7 @@ pub struct Driven {
     kernel: &'static dyn Kernel,
     boot: Machine,
     end: Machine,
-    named: Vec<Named>,
+    named: Arc<Vec<Named>>,
 }
 
 impl Driven {

@@ -10,6 +10,7 @@ use crate::{Case, EventRecord, Header, TraceStep};
 use contract::{Kernel, Named, ObjectId, ObjectKind, Outcome, Owner, Scene};
 use machine::{Machine, Va};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A run of a case, an event at a time.
 pub struct Run {
@@ -161,7 +162,8 @@ impl Run {
             self.remember_ids(name, id);
             // A section has no state that could change.
             if mentioned.contains(name) && kind != ObjectKind::Section {
-                self.motor.named.push(Named { name: name.to_owned(), kind, id });
+                let named = Named { name: name.to_owned(), kind, id };
+                Arc::make_mut(&mut self.motor.named).push(named);
             }
         }
     }

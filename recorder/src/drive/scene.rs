@@ -9,6 +9,7 @@ use contract::context::{self, Context};
 use contract::{Named, ObjectId, ObjectKind, Outcome, Owner, Status};
 use guest::{Pointer, Slot};
 use machine::Va;
+use std::sync::Arc;
 
 /// CreateThread's flags.
 const SUSPENDED: u32 = 1;
@@ -86,7 +87,7 @@ impl Run {
     pub(super) fn name_object(&mut self, name: &str, kind: ObjectKind, id: ObjectId) {
         self.objects.insert(name.to_owned(), (id, kind));
         self.remember_ids(name, id);
-        self.motor.named.push(Named { name: name.to_owned(), kind, id });
+        Arc::make_mut(&mut self.motor.named).push(Named { name: name.to_owned(), kind, id });
     }
 
     /// A process knows a name by a handle now.

@@ -7,6 +7,7 @@ use super::chunk::{self, END, EVENT, FRAME, FULL, HEAD, damaged};
 use super::file::{FULL_EVERY, ReadError, Torn, check_start};
 use super::wire::{WireEvent, WireFull, WireHeader};
 use super::{EventRecord, Header};
+use crate::deflate;
 use crate::pack::Unpacker;
 use machine::Machine;
 use std::fs::File;
@@ -111,10 +112,10 @@ impl Archive {
         };
         let mut start = Unpacker::new();
         let WireHeader { kernel, case, digest, text, detail, events: of } =
-            archive.chunk(head.0, HEAD, &mut start)?;
+            archive.chunk(head.0, HEAD, start.behind())?;
         archive.start = start;
         archive.header = Header { kernel, case, digest, text, detail, routines: Vec::new() };
-        let wire: WireEvent = archive.chunk(boot.0, EVENT, &mut Unpacker::new())?;
+        let wire: WireEvent = archive.chunk(boot.0, EVENT, deflate::unpack)?;
         archive.boot = wire.read(&mut archive.header.routines, None).map_err(|what| damaged(boot.0, what))?;
         archive.booted = archive.header.routines.len();
         archive.index(chunks, of as usize, tear)?;
@@ -160,7 +161,7 @@ impl Archive {
         &mut self,
         at: u64,
         tag: [u8; 4],
-        unpacker: &mut Unpacker,
+        unpack: impl FnOnce(&[u8], usize) -> Result<Vec<u8>, String>,
     ) -> Result<T, ReadError> {
         let path = self.path.clone();
         let io = |cause| ReadError::Io { path: path.clone(), cause };
@@ -175,7 +176,7 @@ impl Archive {
         }
         let mut content = vec![0; front.length];
         self.file.read_exact(&mut content).map_err(io)?;
-        front.value(at, &content, unpacker)
+        front.value(at, &content, unpack)
     }
 
     /// What was run on what. Its routines are those that were mentioned up to the last event that was
@@ -233,7 +234,7 @@ impl Archive {
         }
         let at = self.copies[copy - 1];
         let mut unpacker = Unpacker::new();
-        let WireFull { routines, machine } = self.chunk(at, FULL, &mut unpacker)?;
+        let WireFull { routines, machine } = self.chunk(at, FULL, unpacker.behind())?;
         let machine = machine.apply(Some(&self.boot.machine.memory)).map_err(|what| damaged(at, what))?;
         let place = Place { event, machine, routines: routines.len(), unpacker };
         self.learn(routines);
@@ -266,7 +267,7 @@ impl Archive {
     /// Reads the event behind a place, up to its machine.
     fn next(&mut self, place: &mut Place) -> Result<WireEvent, ReadError> {
         let at = self.events[place.event];
-        let wire: WireEvent = self.chunk(at, EVENT, &mut place.unpacker)?;
+        let wire: WireEvent = self.chunk(at, EVENT, place.unpacker.behind())?;
         place.routines = self.name(place.routines, wire.routines());
         place.event += 1;
         Ok(wire)

@@ -5,7 +5,6 @@
 
 use super::file::ReadError;
 use crate::codec;
-use crate::pack::{Packer, Unpacker};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Bytes in front of a chunk's content: tag, length, checksum of these two, checksum of the content.
@@ -33,14 +32,19 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// The bytes of a chunk that holds a value, packed behind what `packer` has packed.
-    pub(super) fn chunk<T: Serialize>(&mut self, tag: [u8; 4], value: &T, packer: &mut Packer) -> &[u8] {
+    /// The bytes of a chunk that holds a value. `pack` appends bytes in fewer bytes.
+    pub(super) fn chunk<T: Serialize>(
+        &mut self,
+        tag: [u8; 4],
+        value: &T,
+        pack: impl FnOnce(&[u8], &mut Vec<u8>),
+    ) -> &[u8] {
         self.encoded.clear();
         codec::encode_into(value, &mut self.encoded);
         let out = &mut self.chunk;
         out.clear();
         out.resize(FRAME, 0);
-        packer.pack(&self.encoded, out);
+        pack(&self.encoded, out);
         let length = (out.len() - FRAME) as u32;
         out[..4].copy_from_slice(&tag);
         out[4..8].copy_from_slice(&length.to_le_bytes());
@@ -74,17 +78,17 @@ impl Front {
         Err(damaged(at, format!("a chunk `{found}` where it cannot be")))
     }
 
-    /// The value in the chunk's content, which is packed behind what `unpacker` has unpacked.
+    /// The value in the chunk's content. `unpack` gives the bytes that were packed into fewer, up to so many.
     pub(super) fn value<T: Serialize + DeserializeOwned>(
         &self,
         at: u64,
         content: &[u8],
-        unpacker: &mut Unpacker,
+        unpack: impl FnOnce(&[u8], usize) -> Result<Vec<u8>, String>,
     ) -> Result<T, ReadError> {
         if crc32fast::hash(content) != self.check {
             return Err(damaged(at, "the checksum of a chunk is wrong"));
         }
-        let bytes = unpacker.unpack(content, codec::LENGTH_MAX).map_err(|what| damaged(at, what))?;
+        let bytes = unpack(content, codec::LENGTH_MAX).map_err(|what| damaged(at, what))?;
         codec::decode(&bytes).map_err(|error| damaged(at, error.to_string()))
     }
 }

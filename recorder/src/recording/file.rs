@@ -6,16 +6,16 @@ use super::chunk::{self, END, EVENT, FRAME, FULL, Front, HEAD, damaged};
 use super::outgoing::{Difference, Gap};
 use super::wire::{CHANGED_MAX, WireEnd, WireEvent, WireFull, WireHeader};
 use super::write::Writer;
-use super::{EventRecord, Header, Recording};
-use crate::codec;
+use super::{EventRecord, Header, Recording, TraceStep};
 use crate::pack::{Unpacker, unpacked_length};
+use crate::{codec, deflate};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The first eight bytes of a recording's file.
 pub const MAGIC: [u8; 8] = *b"TANDEMRC";
 /// The version of the format that is written and read.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// A recording that was read.
 #[derive(Clone, Debug)]
@@ -79,8 +79,9 @@ pub enum ReadError {
 
 /// Bytes that a recording's file has at most to be read as a whole; [`super::Archive`] opens longer ones.
 const FILE_MAX: u64 = 256 << 20;
-/// Bytes that a recording has at most, unpacked and with what each event's machine takes even where nothing
-/// has changed, to be read as a whole: few bytes that are all alike are packed into next to nothing.
+/// Bytes that a recording has at most to be read as a whole: unpacked, and with what each event's trace and
+/// machine take, the latter even where nothing has changed. Few bytes that are all alike are packed into next
+/// to nothing, and so are steps that can be foretold.
 const WHOLE_MAX: u64 = 1 << 30;
 /// After how many events a full copy of the machine stands in the file: what a seek may cost.
 pub(super) const FULL_EVERY: usize = 32;
@@ -89,9 +90,9 @@ impl Recording {
     /// The recording as bytes: the same for the same run, whenever and wherever it took place.
     ///
     /// `TANDEMRC`, the version, then chunks, each packed: a header, booting, each event as what changed
-    /// since the one before, every thirty-two events what changed since booting, and an end. They are one
-    /// stream to the packer, but for booting, which is packed by itself, and for what changed since booting,
-    /// which begins another. A page table that maps memory as it lies stands with booting as its first entry
+    /// since the one before, every thirty-two events what changed since booting, and an end. They are linked
+    /// blocks of LZ4, but for booting, which is deflated by itself, and for what changed since booting, which
+    /// is linked to nothing before it. A page table that maps memory as it lies stands with booting as its first entry
     /// and the step between two. Numbers are little-endian.
     ///
     /// # Panics
@@ -146,10 +147,10 @@ impl Recording {
         let (at, front, content) = file.next(HEAD)?.map_err(torn_header)?;
         let mut unpacker = Unpacker::new();
         let WireHeader { kernel, case, digest, text, detail, events: of } =
-            front.value(at, content, &mut unpacker)?;
+            front.value(at, content, unpacker.behind())?;
         let mut header = Header { kernel, case, digest, text, detail, routines: Vec::new() };
         let (at, front, content) = file.next(EVENT)?.map_err(torn_header)?;
-        let wire: WireEvent = front.value(at, content, &mut Unpacker::new())?;
+        let wire: WireEvent = front.value(at, content, deflate::unpack)?;
         let mut changed = wire.changed();
         let boot = wire.read(&mut header.routines, None).map_err(|what| damaged(at, what))?;
         let mut recording = Recording { header, boot, events: Vec::new() };
@@ -254,7 +255,7 @@ impl<'b> Chunks<'b> {
             let machine = &recording.events.last().unwrap_or(&recording.boot).machine;
             match expected {
                 END => {
-                    let end: WireEnd = front.value(at, content, &mut unpacker)?;
+                    let end: WireEnd = front.value(at, content, unpacker.behind())?;
                     recording.header.routines.extend(end.routines);
                     if self.at != self.bytes.len() {
                         return Err(damaged(self.at as u64, "bytes stand behind the end"));
@@ -263,7 +264,7 @@ impl<'b> Chunks<'b> {
                 }
                 FULL => {
                     unpacker = Unpacker::new();
-                    let full: WireFull = front.value(at, content, &mut unpacker)?;
+                    let full: WireFull = front.value(at, content, unpacker.behind())?;
                     let expected = Difference::new(machine, &recording.boot.machine.memory, Gap::Short);
                     if codec::encode(&full.machine) != codec::encode(&expected)
                         || full.routines != recording.header.routines
@@ -273,13 +274,14 @@ impl<'b> Chunks<'b> {
                     copied += 1;
                 }
                 _ => {
-                    let wire: WireEvent = front.value(at, content, &mut unpacker)?;
+                    let wire: WireEvent = front.value(at, content, unpacker.behind())?;
                     *changed += wire.changed();
                     if *changed > pages {
                         return Err(damaged(at, format!("more than {pages} changed pages")));
                     }
                     let routines = &mut recording.header.routines;
                     let event = wire.read(routines, Some(machine)).map_err(|what| damaged(at, what))?;
+                    unpacked += traced(&event);
                     recording.events.push(event);
                 }
             }
@@ -287,9 +289,17 @@ impl<'b> Chunks<'b> {
     }
 }
 
+/// Bytes that the trace of an event takes.
+fn traced(event: &EventRecord) -> u64 {
+    let elsewhere = |step: &TraceStep| if step.args.spilled() { size_of_val(&step.args[..]) } else { 0 };
+    event.trace.iter().map(|step| (size_of::<TraceStep>() + elsewhere(step)) as u64).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recording::Went;
+    use contract::ObjectId;
     use machine::{Machine, Pa};
 
     fn recording(events: Vec<EventRecord>, boot: EventRecord) -> Recording {
@@ -313,6 +323,26 @@ mod tests {
         assert_eq!(Recording::read_within(&bytes, 600_000, 0).unwrap().recording, recording);
         let error = Recording::read_within(&bytes, 400_000, 0).unwrap_err();
         assert!(error.to_string().ends_with("more than 400000 bytes to be read as a whole"), "{error}");
+    }
+
+    #[test]
+    fn what_traces_take_is_counted() {
+        let at_work = |args: usize| {
+            let (args, went) = (std::iter::repeat_n(7, args).collect(), Went::Direct);
+            let step = TraceStep { at: 0, depth: 0, thread: 0, routine: 0, stage: 0, args, went };
+            let threads = vec![ObjectId { at: machine::Va(0), serial: 0 }];
+            EventRecord { trace: vec![step; 4000], threads, ..EventRecord::nothing() }
+        };
+        for (args, bytes) in [(0, 192_000), (12, 384_000)] {
+            let mut recording = recording(vec![at_work(args); 5], EventRecord::nothing());
+            recording.header.routines.push("KiIdleLoop".to_owned());
+            let written = recording.to_bytes();
+            assert!(written.len() < 2000, "{}", written.len());
+            // The last one is only looked at when something follows it.
+            assert_eq!(Recording::read_within(&written, 5 * bytes + 50_000, 0).unwrap().recording, recording);
+            let error = Recording::read_within(&written, 4 * bytes, 0).unwrap_err();
+            assert!(error.to_string().ends_with("bytes to be read as a whole"), "{error}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod archive;
 mod chunk;
 mod file;
 mod outgoing;
+mod steps;
 mod wire;
 mod write;
 
@@ -21,6 +22,7 @@ use contract::{Named, ObjectId, Outcome, View};
 use machine::{Machine, Va};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// A run of a case on a kernel.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,8 +63,9 @@ pub struct EventRecord {
     pub outcome: Outcome,
     /// What a program could tell apart once the machine was quiet again.
     pub view: View,
-    /// The objects that the case has named by the end of the event, in the order of naming.
-    pub named: Vec<Named>,
+    /// The objects that the case has named by the end of the event, in the order of naming. Events between
+    /// which none was named share them.
+    pub named: Arc<Vec<Named>>,
     /// The threads that ran native routines, in the order of their first.
     pub threads: Vec<ObjectId>,
     /// The native routines that ran, in order; the first [`EventRecord::TRACE_MAX`] of them.
@@ -91,7 +94,7 @@ impl EventRecord {
             text: String::new(),
             outcome: Outcome::Done,
             view: View::default(),
-            named: Vec::new(),
+            named: Arc::default(),
             threads: Vec::new(),
             trace: Vec::new(),
             untraced: 0,

@@ -2,11 +2,12 @@
 //!
 //! Field by field what [`super::wire`] reads back.
 
+use super::steps;
 use super::wire::{EMPTY_GAP, GAP, Ladder, WORDS};
-use crate::recording::{EventRecord, Input, Reaching, TraceStep, Went};
+use crate::recording::{EventRecord, Input, Reaching};
 use contract::{Named, ObjectId, Outcome, View};
 use machine::{Cpu, Machine, Memory, Page};
-use serde::ser::{Serialize, SerializeSeq, Serializer};
+use serde::ser::{Serialize, Serializer};
 
 /// As [`super::wire::WireFull`].
 #[derive(serde::Serialize)]
@@ -25,10 +26,10 @@ pub(super) struct Event<'e> {
     named: &'e [Named],
     threads: &'e [ObjectId],
     routines: &'e [String],
-    trace: Trace<'e>,
+    trace: Made,
     untraced: u64,
     inputs: Inputs<'e>,
-    steps: Steps<'e>,
+    steps: Made,
     machine: Difference<'e>,
 }
 
@@ -49,110 +50,21 @@ impl<'e> Event<'e> {
             named: &event.named,
             threads: &event.threads,
             routines,
-            trace: Trace::new(&event.trace),
+            trace: Made(steps::write(&event.trace)),
             untraced: event.untraced,
             inputs: Inputs(&event.inputs),
-            steps: Steps(&event.steps),
+            steps: Made(event.steps.iter().flat_map(|step| step.to_le_bytes()).collect()),
             machine: Difference::new(&event.machine, older, gap),
         }
     }
 }
 
-/// As [`super::wire::WireTrace`].
-#[derive(serde::Serialize)]
-struct Trace<'e> {
-    at: Distances<'e>,
-    depth: Column<'e, u16>,
-    thread: Column<'e, u16>,
-    routine: Column<'e, u16>,
-    stage: Column<'e, u8>,
-    arity: Bytewise<'e>,
-    args: Arguments<'e>,
-    went: Bytewise<'e>,
-    value: Values<'e>,
-}
+/// Bytes that were put together to be written.
+struct Made(Vec<u8>);
 
-impl<'e> Trace<'e> {
-    fn new(steps: &'e [TraceStep]) -> Trace<'e> {
-        Trace {
-            at: Distances(steps),
-            depth: Column(steps, |step| step.depth),
-            thread: Column(steps, |step| step.thread),
-            routine: Column(steps, |step| step.routine),
-            stage: Column(steps, |step| step.stage),
-            arity: Bytewise(steps, |step| step.args.len() as u8),
-            args: Arguments(steps),
-            went: Bytewise(steps, |step| went(step).0),
-            value: Values(steps),
-        }
-    }
-}
-
-/// The number of the way in which a step went on, and the value that belongs to it.
-fn went(step: &TraceStep) -> (u8, Option<u32>) {
-    match step.went {
-        Went::Returned(value) => (0, Some(value)),
-        Went::Called(at) => (1, Some(at.0)),
-        Went::Jumped(at) => (2, Some(at.0)),
-        Went::Direct => (3, None),
-        Went::Faulted(at) => (4, Some(at.0)),
-    }
-}
-
-/// One field of every step.
-struct Column<'e, T>(&'e [TraceStep], fn(&TraceStep) -> T);
-
-impl<T: Serialize> Serialize for Column<'_, T> {
+impl Serialize for Made {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(self.1))
-    }
-}
-
-/// One field of every step, as bytes.
-struct Bytewise<'e>(&'e [TraceStep], fn(&TraceStep) -> u8);
-
-impl Serialize for Bytewise<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0.iter().map(self.1).collect::<Vec<u8>>())
-    }
-}
-
-/// Every step's instant, as the distance from the one before.
-struct Distances<'e>(&'e [TraceStep]);
-
-impl Serialize for Distances<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut last = 0;
-        serializer.collect_seq(
-            self.0.iter().map(|step| step.at.wrapping_sub(std::mem::replace(&mut last, step.at))),
-        )
-    }
-}
-
-/// The arguments of all steps.
-struct Arguments<'e>(&'e [TraceStep]);
-
-impl Serialize for Arguments<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut seq = serializer.serialize_seq(Some(self.0.iter().map(|step| step.args.len()).sum()))?;
-        for arg in self.0.iter().flat_map(|step| step.args.iter()) {
-            seq.serialize_element(arg)?;
-        }
-        seq.end()
-    }
-}
-
-/// The values of those steps that have one.
-struct Values<'e>(&'e [TraceStep]);
-
-impl Serialize for Values<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let values = || self.0.iter().filter_map(|step| went(step).1);
-        let mut seq = serializer.serialize_seq(Some(values().count()))?;
-        for value in values() {
-            seq.serialize_element(&value)?;
-        }
-        seq.end()
+        serializer.serialize_bytes(&self.0)
     }
 }
 
@@ -172,15 +84,6 @@ impl Serialize for Inputs<'_> {
             let distance = at.wrapping_sub(std::mem::replace(&mut last, *at));
             Reached { at: distance, what }
         }))
-    }
-}
-
-/// Digests, as bytes.
-struct Steps<'e>(&'e [u32]);
-
-impl Serialize for Steps<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0.iter().flat_map(|step| step.to_le_bytes()).collect::<Vec<u8>>())
     }
 }
 

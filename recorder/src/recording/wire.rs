@@ -2,12 +2,10 @@
 //! [`super::outgoing`]; here it is read.
 
 use crate::codec::Bytes;
-use crate::recording::{EventRecord, Input, TraceStep, Went};
-use contract::routine::Args;
+use crate::recording::{EventRecord, Input, steps};
 use contract::{Named, ObjectId, Outcome, View};
-use machine::{Cpu, Gates, Machine, Memory, PAGE, Pa, Va};
+use machine::{Cpu, Gates, Machine, Memory, PAGE, Pa};
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
 /// Pages of physical memory that a recorded machine has at most: 256 MiB.
 const PAGES_MAX: u32 = 1 << 16;
@@ -57,75 +55,13 @@ pub(super) struct WireEvent {
     threads: Vec<ObjectId>,
     /// Routines that no trace before this one mentions.
     routines: Vec<String>,
-    trace: WireTrace,
+    /// As [`super::steps`] has it.
+    trace: Bytes,
     untraced: u64,
     /// Instants as their distance from the one before.
     inputs: Vec<Input>,
     steps: Bytes,
     machine: WireMachine,
-}
-
-/// A trace by columns, which are more alike in themselves than its rows are.
-#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-struct WireTrace {
-    /// Instants, as their distance from the one before.
-    at: Vec<u64>,
-    depth: Vec<u16>,
-    thread: Vec<u16>,
-    routine: Vec<u16>,
-    stage: Vec<u8>,
-    /// How many arguments each has.
-    arity: Bytes,
-    args: Vec<u32>,
-    /// How each went on: the number of its variant.
-    went: Bytes,
-    /// What it returned, where it went.
-    value: Vec<u32>,
-}
-
-impl WireTrace {
-    /// The trace; the text says why there is none.
-    fn read(self) -> Result<Vec<TraceStep>, String> {
-        let steps = self.at.len();
-        let lengths =
-            [self.depth.len(), self.thread.len(), self.routine.len(), self.arity.0.len(), self.went.0.len()];
-        if steps > EventRecord::TRACE_MAX
-            || self.stage.len() != steps
-            || lengths.iter().any(|len| *len != steps)
-        {
-            return Err(format!("a trace of {steps} steps with columns of {lengths:?}"));
-        }
-        let (mut all_args, mut values) = (self.args.into_iter(), self.value.into_iter());
-        let mut at = 0u64;
-        let mut trace = Vec::with_capacity(steps);
-        for index in 0..steps {
-            at = at.wrapping_add(self.at[index]);
-            let arity = usize::from(self.arity.0[index]);
-            if arity > Args::MAX {
-                return Err(format!("a step with {arity} arguments"));
-            }
-            let args: SmallVec<_> = all_args.by_ref().take(arity).collect();
-            if args.len() != arity {
-                return Err("a trace lacks arguments".to_owned());
-            }
-            let mut value = || values.next().ok_or("a trace lacks a value");
-            let went = match self.went.0[index] {
-                0 => Went::Returned(value()?),
-                1 => Went::Called(Va(value()?)),
-                2 => Went::Jumped(Va(value()?)),
-                3 => Went::Direct,
-                4 => Went::Faulted(Va(value()?)),
-                other => return Err(format!("a step that went on in way {other}")),
-            };
-            let (depth, thread) = (self.depth[index], self.thread[index]);
-            let (routine, stage) = (self.routine[index], self.stage[index]);
-            trace.push(TraceStep { at, depth, thread, routine, stage, args, went });
-        }
-        if all_args.next().is_some() || values.next().is_some() {
-            return Err("a trace has more arguments or values than steps".to_owned());
-        }
-        Ok(trace)
-    }
 }
 
 /// A machine as it differs from an earlier one.
@@ -272,7 +208,7 @@ impl WireEvent {
         if !self.steps.0.len().is_multiple_of(4) || self.steps.0.len() / 4 > EventRecord::STEPS_MAX {
             return Err(format!("{} bytes of digests", self.steps.0.len()));
         }
-        let trace = self.trace.read()?;
+        let trace = steps::read(&self.trace.0)?;
         known.extend(self.routines);
         if let Some(step) = trace.iter().find(|step| usize::from(step.routine) >= known.len()) {
             return Err(format!("routine {} of {}", step.routine, known.len()));
@@ -304,7 +240,7 @@ impl WireEvent {
             text: self.text,
             outcome: self.outcome,
             view: self.view,
-            named: self.named,
+            named: self.named.into(),
             threads: self.threads,
             trace,
             untraced: self.untraced,
@@ -325,6 +261,7 @@ mod tests {
     use super::*;
     use crate::codec::{decode, encode};
     use crate::recording::outgoing::{Difference, Event, Gap};
+    use crate::recording::{TraceStep, Went};
 
     #[test]
     fn an_event_that_would_be_replayed_for_years_is_refused() {
@@ -406,65 +343,18 @@ mod tests {
         assert_eq!(refused(|wire| wire.steps.0 = vec![0; 3]), "3 bytes of digests");
         let steps = |wire: &mut WireEvent| wire.steps.0 = vec![0; 4 * EventRecord::STEPS_MAX + 4];
         assert_eq!(refused(steps), "262148 bytes of digests");
-        assert_eq!(refused(|wire| wire.trace = step(0)), "routine 0 of 0");
+        assert_eq!(refused(|wire| wire.trace = step()), "routine 0 of 0");
         let thread = |wire: &mut WireEvent| {
             wire.routines = vec!["NtClose".to_owned()];
-            wire.trace = step(0);
+            wire.trace = step();
         };
         assert_eq!(refused(thread), "thread 0 of 0");
     }
-
-    #[test]
-    fn a_trace_whose_columns_do_not_fit_is_refused() {
-        let refused = |spoil: fn(&mut WireTrace)| {
-            let mut trace = step(1);
-            spoil(&mut trace);
-            trace.read().err().unwrap_or_default()
-        };
-        assert_eq!(refused(|_| ()), "");
-        let columns = |lengths| format!("a trace of 1 steps with columns of {lengths}");
-        assert_eq!(refused(|trace| trace.depth.clear()), columns("[0, 1, 1, 1, 1]"));
-        assert_eq!(refused(|trace| trace.thread.push(0)), columns("[1, 2, 1, 1, 1]"));
-        assert_eq!(refused(|trace| trace.stage.clear()), columns("[1, 1, 1, 1, 1]"));
-        assert_eq!(refused(|trace| trace.args.clear()), "a trace lacks arguments");
-        assert_eq!(refused(|trace| trace.went.0[0] = 0), "a trace lacks a value");
-        assert_eq!(refused(|trace| trace.went.0[0] = 5), "a step that went on in way 5");
-        let more = "a trace has more arguments or values than steps";
-        assert_eq!(refused(|trace| trace.args.push(0)), more);
-        assert_eq!(refused(|trace| trace.value.push(0)), more);
-
-        let long = |steps: usize| WireTrace {
-            at: vec![1; steps],
-            depth: vec![0; steps],
-            thread: vec![0; steps],
-            routine: vec![0; steps],
-            stage: vec![0; steps],
-            arity: Bytes(vec![0; steps]),
-            went: Bytes(vec![3; steps]),
-            ..WireTrace::default()
-        };
-        assert_eq!(long(EventRecord::TRACE_MAX).read().unwrap().len(), 4096);
-        assert!(long(EventRecord::TRACE_MAX + 1).read().is_err());
-    }
-
     /// A trace of one step.
-    fn step(arity: usize) -> WireTrace {
-        WireTrace {
-            at: vec![1],
-            depth: vec![0],
-            thread: vec![0],
-            routine: vec![0],
-            stage: vec![0],
-            arity: Bytes(vec![arity as u8]),
-            args: vec![9; arity],
-            went: Bytes(vec![3]),
-            value: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_step_has_no_more_arguments_than_a_routine_can_have() {
-        assert_eq!(step(Args::MAX).read().unwrap()[0].args[..], [9; Args::MAX]);
-        assert_eq!(step(Args::MAX + 1).read(), Err("a step with 13 arguments".to_owned()));
+    fn step() -> Bytes {
+        let went = Went::Direct;
+        let step =
+            TraceStep { at: 1, depth: 0, thread: 0, routine: 0, stage: 0, args: Default::default(), went };
+        Bytes(steps::write(&[step]))
     }
 }

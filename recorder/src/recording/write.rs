@@ -5,16 +5,17 @@ use super::file::{FULL_EVERY, MAGIC, VERSION};
 use super::outgoing::{Difference, Event, Full, Gap};
 use super::wire::{WireEnd, WireHeader, mentioned};
 use super::{EventRecord, Header};
+use crate::deflate;
 use crate::pack::Packer;
 use machine::Memory;
 use std::io::{self, Write};
 
-/// The chunk of booting, in a stream of its own.
+/// The chunk of booting, packed by itself.
 pub(crate) fn boot_chunk(boot: &EventRecord, routines: &[String]) -> Vec<u8> {
     let known = mentioned(0, boot).min(routines.len());
     let empty = Memory::new(boot.machine.memory.pages());
     let event = Event::new(boot, &empty, Gap::Long, &routines[..known]);
-    Scratch::default().chunk(EVENT, &event, &mut Packer::hardest()).to_vec()
+    Scratch::default().chunk(EVENT, &event, deflate::pack).to_vec()
 }
 
 /// A recording that is being written. What it has been given stands in its output, so that a program
@@ -60,7 +61,7 @@ impl<W: Write> Writer<W> {
             events,
         };
         let (mut packer, mut scratch) = (Packer::new(), Scratch::default());
-        out.write_all(scratch.chunk(HEAD, &wire, &mut packer))?;
+        out.write_all(scratch.chunk(HEAD, &wire, packer.behind()))?;
         let known = mentioned(0, boot).min(routines.len());
         out.write_all(chunk_of_boot)?;
         out.flush()?;
@@ -76,14 +77,14 @@ impl<W: Write> Writer<W> {
         let now = mentioned(self.known, &event).min(routines.len());
         let added = routines.get(self.known..now).unwrap_or_default();
         let wire = Event::new(&event, &self.older, Gap::Short, added);
-        self.out.write_all(self.scratch.chunk(EVENT, &wire, &mut self.packer))?;
+        self.out.write_all(self.scratch.chunk(EVENT, &wire, self.packer.behind()))?;
         self.known = now;
         self.events += 1;
         if self.events.is_multiple_of(FULL_EVERY) {
             let machine = Difference::new(&event.machine, &self.boot, Gap::Short);
             let full = Full { routines: &routines[..now], machine };
             self.packer.restart();
-            self.out.write_all(self.scratch.chunk(FULL, &full, &mut self.packer))?;
+            self.out.write_all(self.scratch.chunk(FULL, &full, self.packer.behind()))?;
         }
         self.older = event.machine.memory;
         self.out.flush()
@@ -95,7 +96,7 @@ impl<W: Write> Writer<W> {
     /// What the output fails with.
     pub fn finish(mut self, routines: &[String]) -> io::Result<W> {
         let rest = routines.get(self.known..).unwrap_or_default().to_vec();
-        self.out.write_all(self.scratch.chunk(END, &WireEnd { routines: rest }, &mut self.packer))?;
+        self.out.write_all(self.scratch.chunk(END, &WireEnd { routines: rest }, self.packer.behind()))?;
         self.out.flush()?;
         Ok(self.out)
     }

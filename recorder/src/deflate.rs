@@ -1,0 +1,74 @@
+//! The only file that names miniz_oxide: what is packed once and written often, packed as hard as it goes.
+//!
+//! It is packed by itself: its length (four bytes, little-endian) and a deflate stream.
+
+use miniz_oxide::deflate::compress_to_vec;
+use miniz_oxide::inflate::stream::{InflateState, inflate};
+use miniz_oxide::{DataFormat, MZFlush, MZStatus};
+
+/// The hardest of miniz_oxide's levels.
+const LEVEL: u8 = 10;
+/// Deflate packs at most so many bytes into one.
+const RATIO_MAX: usize = 1032;
+
+/// Appends bytes, packed.
+pub(crate) fn pack(bytes: &[u8], packed: &mut Vec<u8>) {
+    packed.extend((bytes.len() as u32).to_le_bytes());
+    packed.extend(compress_to_vec(bytes, LEVEL));
+}
+
+/// Unpacks what [`pack`] gave, up to `limit` bytes. The text says what is wrong.
+pub(crate) fn unpack(packed: &[u8], limit: usize) -> Result<Vec<u8>, String> {
+    let Some((length, stream)) = packed.split_first_chunk::<4>() else {
+        return Err(format!("{} bytes, which hold no length", packed.len()));
+    };
+    let length = u32::from_le_bytes(*length) as usize;
+    if length > limit || length > RATIO_MAX * stream.len() {
+        return Err(format!("{length} bytes packed in {}", stream.len()));
+    }
+    // One byte more, to notice when there is more.
+    let mut bytes = vec![0; length + 1];
+    let mut state = InflateState::new_boxed(DataFormat::Raw);
+    let done = inflate(&mut state, stream, &mut bytes, MZFlush::Finish);
+    match done.status {
+        Ok(MZStatus::StreamEnd) if (done.bytes_written, done.bytes_consumed) == (length, stream.len()) => {
+            bytes.truncate(length);
+            Ok(bytes)
+        }
+        Ok(_) => Err(format!("{} bytes where {length} were packed", done.bytes_written)),
+        Err(error) => Err(format!("it cannot be unpacked: {error:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packed(bytes: &[u8]) -> Vec<u8> {
+        let mut packed = Vec::new();
+        pack(bytes, &mut packed);
+        packed
+    }
+
+    #[test]
+    fn what_was_packed_comes_back() {
+        for bytes in [&b""[..], b"a", &[7; 100_000]] {
+            assert_eq!(unpack(&packed(bytes), 1 << 20).as_deref(), Ok(bytes));
+        }
+        assert!(packed(&[7; 100_000]).len() < 200);
+    }
+
+    #[test]
+    fn a_length_that_lies_is_refused_before_anything_is_allocated() {
+        let packed = packed(&[7; 1000]);
+        let with = |length: u32| [&length.to_le_bytes(), &packed[4..]].concat();
+        assert!(unpack(&with(1000), 1000).is_ok());
+        assert!(unpack(&with(1000), 999).is_err());
+        for length in [0, 999, 1001, u32::MAX] {
+            assert!(unpack(&with(length), usize::MAX).is_err(), "{length}");
+        }
+        assert!(unpack(&[1, 0], usize::MAX).is_err());
+        assert!(unpack(&packed[..packed.len() - 1], usize::MAX).is_err());
+        assert!(unpack(&[&packed[..], &[0]].concat(), usize::MAX).is_err());
+    }
+}

@@ -1,0 +1,474 @@
+//! A trace's steps as bytes: of each only what could not be foretold from those before it.
+//!
+//! What ran behind the same two steps the last time is expected to run again, as long after the one before
+//! it, as deep, and with the same arguments and end. A byte for each step says which of this was
+//! otherwise; behind it stands how it was. There is one way to write a trace: whatever says what would
+//! have been expected anyway is refused.
+
+use crate::recording::{EventRecord, TraceStep, Went};
+use contract::routine::Args;
+use machine::Va;
+use smallvec::SmallVec;
+
+/// What is told of a step, in this order.
+const ROUTINE: u8 = 1 << 0;
+const AT: u8 = 1 << 1;
+const DEPTH: u8 = 1 << 2;
+const THREAD: u8 = 1 << 3;
+const ARGS: u8 = 1 << 4;
+const WENT: u8 = 1 << 5;
+const VALUE: u8 = 1 << 6;
+
+/// Places of a table: several times as many as there are routines that an event runs.
+const PLACES: usize = 512;
+
+/// Where the steps were that are to be expected again: 1 more than their index, 0 for none. Two that share
+/// a place only foretell each other's badly.
+struct Past {
+    /// By the two steps before it.
+    behind: [u16; PLACES],
+    /// By its routine and stage.
+    same: [u16; PLACES],
+}
+
+/// What is expected of a step.
+struct Expected<'s> {
+    step: Option<&'s TraceStep>,
+    at: u64,
+    depth: u16,
+    thread: u16,
+    args: &'s [u32],
+    went: u8,
+    value: u32,
+}
+
+/// A number of 9 bits or more, spread over the places.
+fn place(number: u32) -> usize {
+    (number.wrapping_mul(0x9E37_79B1) >> (u32::BITS - PLACES.trailing_zeros())) as usize
+}
+
+/// What a step ran, as a number.
+fn what(routine: u16, stage: u8) -> u32 {
+    u32::from(routine) << 8 | u32::from(stage)
+}
+
+impl Past {
+    fn new() -> Past {
+        Past { behind: [0; PLACES], same: [0; PLACES] }
+    }
+
+    /// The place of whatever comes behind these steps.
+    fn way(steps: &[TraceStep]) -> usize {
+        let one = |back: usize| {
+            let step = steps.len().checked_sub(back).map(|index| &steps[index]);
+            step.map_or(0, |step| what(step.routine, step.stage) * 8 + u32::from(ended(step.went).0) + 1)
+        };
+        place(one(1).wrapping_add(one(2).wrapping_mul(0x85EB_CA6B)))
+    }
+
+    /// The index of the step that is expected at the end of such a way; none where none was seen.
+    fn behind(&self, way: usize) -> Option<usize> {
+        usize::from(self.behind[way]).checked_sub(1)
+    }
+
+    /// The index of the last step that ran this.
+    fn same(&self, routine: u16, stage: u8) -> Option<usize> {
+        usize::from(self.same[place(what(routine, stage))]).checked_sub(1)
+    }
+
+    /// A step of this index, at the end of such a way, is to be expected again.
+    fn learn(&mut self, way: usize, index: usize, step: &TraceStep) {
+        let found = (index + 1) as u16;
+        self.behind[way] = found;
+        self.same[place(what(step.routine, step.stage))] = found;
+    }
+}
+
+impl Expected<'_> {
+    /// What is expected behind `steps`, of a step as that of this index was.
+    fn of(steps: &[TraceStep], index: Option<usize>) -> Expected<'_> {
+        let end = |step: &TraceStep| (step.at, step.depth, step.thread);
+        let (at, depth, thread) = steps.last().map_or((0, 0, 0), end);
+        let Some(index) = index else {
+            let called = steps.last().is_some_and(|last| matches!(last.went, Went::Called(_)));
+            let depth = depth.wrapping_add(called.into());
+            return Expected { step: None, at, depth, thread, args: &[], went: DIRECT, value: 0 };
+        };
+        let step = &steps[index];
+        let before = index.checked_sub(1).map_or((0, 0, 0), |before| end(&steps[before]));
+        let (went, value) = ended(step.went);
+        Expected {
+            step: Some(step),
+            at: at.wrapping_add(step.at.wrapping_sub(before.0)),
+            depth: depth.wrapping_add(step.depth.wrapping_sub(before.1)),
+            thread,
+            args: &step.args,
+            went,
+            value: value.unwrap_or(0),
+        }
+    }
+}
+
+/// The number of [`Went::Direct`], the only one without a value.
+const DIRECT: u8 = 3;
+
+/// The number of the way in which a step went on, and the value that belongs to it.
+fn ended(went: Went) -> (u8, Option<u32>) {
+    match went {
+        Went::Returned(value) => (0, Some(value)),
+        Went::Called(at) => (1, Some(at.0)),
+        Went::Jumped(at) => (2, Some(at.0)),
+        Went::Direct => (DIRECT, None),
+        Went::Faulted(at) => (4, Some(at.0)),
+    }
+}
+
+/// A number that is mostly small.
+fn put(number: u64, out: &mut Vec<u8>) {
+    match number {
+        0..254 => out.push(number as u8),
+        254..0x1_0000 => {
+            out.push(254);
+            out.extend((number as u16).to_le_bytes());
+        }
+        _ => {
+            out.push(255);
+            out.extend(number.to_le_bytes());
+        }
+    }
+}
+
+/// The bytes of a trace.
+pub(super) fn write(steps: &[TraceStep]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64 + 6 * steps.len());
+    let mut past = Past::new();
+    for (index, step) in steps.iter().enumerate() {
+        let before = &steps[..index];
+        let flags = out.len();
+        out.push(0);
+        let mut told = 0;
+        let mut tell = |otherwise: bool, flag: u8| {
+            told |= if otherwise { flag } else { 0 };
+            otherwise
+        };
+        let way = Past::way(before);
+        let mut expected = Expected::of(before, past.behind(way));
+        let again = |like: &TraceStep| (like.routine, like.stage) == (step.routine, step.stage);
+        if tell(!expected.step.is_some_and(again), ROUTINE) {
+            out.extend(step.routine.to_le_bytes());
+            out.push(step.stage);
+            expected = Expected::of(before, past.same(step.routine, step.stage));
+        }
+        if tell(step.at != expected.at, AT) {
+            put(step.at.wrapping_sub(before.last().map_or(0, |last| last.at)), &mut out);
+        }
+        if tell(step.depth != expected.depth, DEPTH) {
+            put(step.depth.into(), &mut out);
+        }
+        if tell(step.thread != expected.thread, THREAD) {
+            put(step.thread.into(), &mut out);
+        }
+        if tell(step.args[..] != *expected.args, ARGS) {
+            out.push(step.args.len() as u8);
+            let differ = |index: usize| expected.args.get(index) != step.args.get(index);
+            let mask = (0..step.args.len()).fold(0, |mask, index| mask | u16::from(differ(index)) << index);
+            out.extend(mask.to_le_bytes());
+            let others = step.args.iter().enumerate().filter(|(index, _)| mask >> index & 1 != 0);
+            others.for_each(|(_, arg)| out.extend(arg.to_le_bytes()));
+        }
+        let (went, value) = ended(step.went);
+        if tell(went != expected.went, WENT) {
+            out.push(went);
+        }
+        if let Some(value) = value
+            && tell(value != expected.value, VALUE)
+        {
+            out.extend(value.to_le_bytes());
+        }
+        out[flags] = told;
+        past.learn(way, index, step);
+    }
+    out
+}
+
+/// Bytes that are taken one after the other.
+struct Told<'b>(&'b [u8]);
+
+impl Told<'_> {
+    fn bytes<const N: usize>(&mut self) -> Result<[u8; N], String> {
+        let (bytes, rest) = self.0.split_first_chunk().ok_or("a trace ends within a step")?;
+        self.0 = rest;
+        Ok(*bytes)
+    }
+
+    fn byte(&mut self) -> Result<u8, String> {
+        self.bytes().map(|[byte]| byte)
+    }
+
+    fn word(&mut self) -> Result<u32, String> {
+        self.bytes().map(u32::from_le_bytes)
+    }
+
+    fn number(&mut self) -> Result<u64, String> {
+        let (number, least) = match self.byte()? {
+            254 => (u16::from_le_bytes(self.bytes()?).into(), 254),
+            255 => (u64::from_le_bytes(self.bytes()?), 0x1_0000),
+            small => return Ok(small.into()),
+        };
+        if number < least { Err(needless()) } else { Ok(number) }
+    }
+
+    fn short(&mut self) -> Result<u16, String> {
+        let number = self.number()?;
+        u16::try_from(number).map_err(|_| format!("a step of depth or thread {number}"))
+    }
+}
+
+fn needless() -> String {
+    "a trace is not written in the one way in which it is".to_owned()
+}
+
+/// The trace of such bytes; the text says why there is none.
+pub(super) fn read(bytes: &[u8]) -> Result<Vec<TraceStep>, String> {
+    let mut told = Told(bytes);
+    let mut steps = Vec::new();
+    let mut past = Past::new();
+    while !told.0.is_empty() {
+        if steps.len() == EventRecord::TRACE_MAX {
+            return Err(format!("a trace of more than {} steps", EventRecord::TRACE_MAX));
+        }
+        let way = Past::way(&steps);
+        let step = step(&mut told, &steps, past.behind(way), &past)?;
+        past.learn(way, steps.len(), &step);
+        steps.push(step);
+    }
+    Ok(steps)
+}
+
+/// The step behind `steps`.
+fn step(told: &mut Told, steps: &[TraceStep], like: Option<usize>, past: &Past) -> Result<TraceStep, String> {
+    let flags = told.byte()?;
+    let tells = |flag: u8| flags & flag != 0;
+    let mut expected = Expected::of(steps, like);
+    let (routine, stage) = match expected.step {
+        Some(like) if !tells(ROUTINE) => (like.routine, like.stage),
+        like if tells(ROUTINE) => {
+            let other = (u16::from_le_bytes(told.bytes()?), told.byte()?);
+            if like.is_some_and(|like| (like.routine, like.stage) == other) {
+                return Err(needless());
+            }
+            expected = Expected::of(steps, past.same(other.0, other.1));
+            other
+        }
+        _ => return Err("a step of no routine".to_owned()),
+    };
+    // What is told is not what was expected.
+    fn other<T: PartialEq>(told: T, expected: T) -> Result<T, String> {
+        if told == expected { Err(needless()) } else { Ok(told) }
+    }
+    let last = steps.last().map_or(0, |last| last.at);
+    let at = if tells(AT) { other(last.wrapping_add(told.number()?), expected.at)? } else { expected.at };
+    let depth = if tells(DEPTH) { other(told.short()?, expected.depth)? } else { expected.depth };
+    let thread = if tells(THREAD) { other(told.short()?, expected.thread)? } else { expected.thread };
+    let args = if tells(ARGS) { args(told, expected.args)? } else { SmallVec::from_slice(expected.args) };
+    let went = if tells(WENT) { other(told.byte()?, expected.went)? } else { expected.went };
+    if went == DIRECT && tells(VALUE) {
+        return Err(needless());
+    }
+    let value = if tells(VALUE) { other(told.word()?, expected.value)? } else { expected.value };
+    let went = match went {
+        0 => Went::Returned(value),
+        1 => Went::Called(Va(value)),
+        2 => Went::Jumped(Va(value)),
+        DIRECT => Went::Direct,
+        4 => Went::Faulted(Va(value)),
+        other => return Err(format!("a step that went on in way {other}")),
+    };
+    if flags & 0x80 != 0 {
+        return Err(needless());
+    }
+    Ok(TraceStep { at, depth, thread, routine, stage, args, went })
+}
+
+/// Arguments that are not those that were expected.
+fn args(told: &mut Told, expected: &[u32]) -> Result<SmallVec<[u32; 4]>, String> {
+    let arity = usize::from(told.byte()?);
+    if arity > Args::MAX {
+        return Err(format!("a step with {arity} arguments"));
+    }
+    let mask = u16::from_le_bytes(told.bytes()?);
+    if u32::from(mask) >> arity != 0 || (mask == 0 && arity == expected.len()) {
+        return Err(needless());
+    }
+    let mut args = SmallVec::with_capacity(arity);
+    for index in 0..arity {
+        let like = expected.get(index).copied();
+        args.push(match (mask >> index & 1 != 0, like) {
+            (false, Some(like)) => like,
+            (false, None) => return Err("a trace lacks an argument".to_owned()),
+            (true, _) => {
+                let arg = told.word()?;
+                if like == Some(arg) {
+                    return Err(needless());
+                }
+                arg
+            }
+        });
+    }
+    Ok(args)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn step(at: u64, routine: u16, args: &[u32], went: Went) -> TraceStep {
+        TraceStep { at, depth: 0, thread: 0, routine, stage: 0, args: args.into(), went }
+    }
+
+    #[test]
+    fn what_ran_before_costs_a_byte() {
+        let round = |start: u64| {
+            let second = TraceStep { depth: 1, stage: 3, ..step(start + 9, 300, &[], Went::Returned(7)) };
+            [step(start, 2, &[5, 6], Went::Called(Va(0x8040_0000))), second]
+        };
+        let steps: Vec<TraceStep> = (0..100).flat_map(|index| round(index * 40)).collect();
+        let bytes = write(&steps);
+        assert_eq!(read(&bytes).unwrap(), steps);
+        let first = write(&steps[..6]).len();
+        assert_eq!(bytes.len(), first + 194);
+        // Each of what can be otherwise is told, and behind it all is foretold again.
+        let otherwise: [fn(&mut TraceStep); 8] = [
+            |step| step.routine = 1,
+            |step| step.stage = 1,
+            |step| step.at += 1,
+            |step| step.depth = 900,
+            |step| step.thread = 1,
+            |step| step.args[1] = 9,
+            |step| step.args.push(9),
+            |step| step.went = Went::Jumped(Va(0x8040_0000)),
+        ];
+        for change in otherwise {
+            let mut steps = steps.clone();
+            change(&mut steps[50]);
+            let written = write(&steps);
+            assert_eq!(read(&written).unwrap(), steps);
+            assert!((1..60).contains(&(written.len() - bytes.len())), "{}", written.len());
+        }
+    }
+
+    #[test]
+    fn numbers_of_all_lengths_come_back() {
+        for number in [0, 253, 254, 0xFFFF, 0x1_0000, u64::MAX] {
+            let steps = [step(number, 0, &[], Went::Direct)];
+            assert_eq!(read(&write(&steps)).unwrap(), steps);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_trace_are_refused() {
+        let refused = |bytes: &[u8]| read(bytes).unwrap_err();
+        let needless = needless();
+        assert_eq!(read(&[]), Ok(Vec::new()));
+        assert_eq!(read(&[ROUTINE, 1, 0, 0]).map(|steps| steps.len()), Ok(1));
+        assert_eq!(refused(&[0]), "a step of no routine");
+        assert_eq!(refused(&[ROUTINE, 1, 0]), "a trace ends within a step");
+        assert_eq!(refused(&[ROUTINE | 0x80, 1, 0, 0]), needless);
+        assert_eq!(refused(&[ROUTINE | AT, 1, 0, 0, 0]), needless);
+        assert_eq!(refused(&[ROUTINE | AT, 1, 0, 0, 254, 253, 0]), needless);
+        assert_eq!(refused(&[ROUTINE | AT, 1, 0, 0, 255, 255, 255, 0, 0, 0, 0, 0, 0]), needless);
+        assert_eq!(refused(&[ROUTINE | DEPTH, 1, 0, 0, 0]), needless);
+        let deep = [ROUTINE | THREAD, 1, 0, 0, 255, 0, 0, 1, 0, 0, 0, 0, 0];
+        assert_eq!(refused(&deep), "a step of depth or thread 65536");
+        assert_eq!(refused(&[ROUTINE | THREAD, 1, 0, 0, 0]), needless);
+        assert_eq!(refused(&[ROUTINE | ARGS, 1, 0, 0, 13, 0, 0]), "a step with 13 arguments");
+        assert_eq!(refused(&[ROUTINE | ARGS, 1, 0, 0, 0, 0, 0]), needless);
+        assert_eq!(refused(&[ROUTINE | ARGS, 1, 0, 0, 1, 3, 0]), needless);
+        assert_eq!(refused(&[ROUTINE | ARGS, 1, 0, 0, 1, 0, 0]), "a trace lacks an argument");
+        assert_eq!(refused(&[ROUTINE | WENT, 1, 0, 0, DIRECT]), needless);
+        assert_eq!(refused(&[ROUTINE | WENT, 1, 0, 0, 5]), "a step that went on in way 5");
+        assert_eq!(refused(&[ROUTINE | VALUE, 1, 0, 0, 1, 0, 0, 0]), needless);
+        assert_eq!(refused(&[ROUTINE | WENT | VALUE, 1, 0, 0, 0, 0, 0, 0, 0]), needless);
+        // What is expected of the third is the first again.
+        let twice = [ROUTINE, 1, 0, 0, ROUTINE, 1, 0, 0, ROUTINE, 1, 0, 0];
+        assert_eq!(read(&twice[..8]).map(|steps| steps.len()), Ok(2));
+        assert_eq!(read(&[&twice[..], &[0]].concat()).map(|steps| steps.len()), Ok(4));
+        assert_eq!(refused(&[&twice[..], &[ROUTINE, 1, 0, 0]].concat()), needless);
+
+        let long = |steps: usize| [&twice[..], &vec![0; steps - 3]].concat();
+        assert_eq!(read(&long(EventRecord::TRACE_MAX)).map(|steps| steps.len()), Ok(4096));
+        assert_eq!(refused(&long(EventRecord::TRACE_MAX + 1)), "a trace of more than 4096 steps");
+    }
+
+    fn any_step() -> impl Strategy<Value = TraceStep> {
+        let number = prop_oneof![0..3u32, any::<u32>()];
+        let went = (0..5u8, number.clone()).prop_map(|(way, value)| match way {
+            0 => Went::Returned(value),
+            1 => Went::Called(Va(value)),
+            2 => Went::Jumped(Va(value)),
+            3 => Went::Direct,
+            _ => Went::Faulted(Va(value)),
+        });
+        let args = proptest::collection::vec(number, 0..=Args::MAX);
+        let small = prop_oneof![9 => 0..3u16, 1 => any::<u16>()];
+        (prop_oneof![0..3u64, any::<u64>()], small.clone(), small.clone(), small, 0..3u8, args, went)
+            .prop_map(|(at, depth, thread, routine, stage, args, went)| TraceStep {
+                at,
+                depth,
+                thread,
+                routine,
+                stage,
+                args: args.into(),
+                went,
+            })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Traces whose steps come again and again, with one or the other in between.
+        #[test]
+        fn every_trace_comes_back(
+            some in proptest::collection::vec(any_step(), 1..6),
+            order in proptest::collection::vec((any::<prop::sample::Index>(), 0..3u64), 0..60),
+        ) {
+            let mut at = 0u64;
+            let steps: Vec<TraceStep> = order
+                .iter()
+                .map(|(index, later)| {
+                    let step = index.get(&some).clone();
+                    at = at.wrapping_add(step.at).wrapping_add(*later);
+                    TraceStep { at, ..step }
+                })
+                .collect();
+            prop_assert_eq!(read(&write(&steps)), Ok(steps));
+        }
+
+        /// There is one way to write a trace.
+        #[test]
+        fn bytes_that_are_read_are_those_that_are_written(
+            bytes in proptest::collection::vec(prop_oneof![3 => Just(0), 4 => 0..9u8, 1 => any::<u8>()], 0..80),
+        ) {
+            if let Ok(steps) = read(&bytes) {
+                prop_assert_eq!(write(&steps), bytes);
+            }
+        }
+
+        /// So it is behind a change to what was written.
+        #[test]
+        fn a_written_trace_that_is_changed_is_another_or_none(
+            steps in proptest::collection::vec(any_step(), 1..20),
+            edits in proptest::collection::vec((any::<prop::sample::Index>(), 0..128u8), 1..4),
+        ) {
+            let mut bytes = write(&steps);
+            for (at, value) in edits {
+                let at = at.index(bytes.len());
+                bytes[at] = value;
+            }
+            if let Ok(steps) = read(&bytes) {
+                prop_assert_eq!(write(&steps), bytes);
+            }
+        }
+    }
+}
