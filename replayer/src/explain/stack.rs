@@ -541,6 +541,45 @@ mod tests {
     }
 
     #[test]
+    fn what_is_about_to_be_entered_finds_its_return_address_and_its_arguments() {
+        let text = "# A case.\nprocess app\nthread main in=app\n\
+                    main NtDelayExecution alertable=no interval=forever\n";
+        let case = recorder::Case::parse("x", "x", text).unwrap();
+        for name in ["nt", "reactos"] {
+            let kernel = recorder::kernels::by_name(name).unwrap();
+            let recording = recorder::record(&case, kernel).unwrap();
+            let start = recording.event(2).unwrap().end();
+            let calls = super::super::calls(&recording, 3);
+            let at = calls.iter().find(|call| call.routine == "NtDelayExecution").unwrap().at - start;
+            let stacks = stacks_of(name, text, "main", 3, Some(at));
+            let names: Vec<&str> = stacks[0].slots.iter().map(|slot| slot.name.as_str()).take(3).collect();
+            let expected = ["return address", "NtDelayExecution argument 1", "NtDelayExecution argument 2"];
+            assert_eq!(names, expected, "{name}:\n{}", picture(&stacks[0]));
+        }
+    }
+
+    #[test]
+    fn an_argument_that_looks_like_a_return_address_is_told_as_an_argument() {
+        // The kernel stops over a routine that is at work further out, and passes where that goes on.
+        let text = "# A case.\nprocess app\nthread main in=app\n\
+                    s = main NtCreateSemaphore initial-count=1 maximum-count=2\n\
+                    e = main NtCreateEvent type=notification state=yes\n\
+                    main NtSignalAndWaitForSingleObject signal=s wait=e\n\
+                    main NtSignalAndWaitForSingleObject signal=s wait=e\n";
+        let stacks = stacks_of("reactos", text, "main", 6, None);
+        let text = picture(&stacks[0]) + &walked(&stacks);
+        let told = [
+            "  ExRaiseStatus(STATUS_SEMAPHORE_LIMIT_EXCEEDED)\n",
+            "  KeReleaseSemaphore(s KSEMAPHORE, 00000001, 00000001, 00000001)",
+            "       return address                             ExRaiseStatus.1\n",
+            "       argument 3                                 KeReleaseSemaphore.2\n",
+        ];
+        for part in told {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+    }
+
+    #[test]
     fn each_context_of_an_apc_inside_another_one_is_named() {
         let text = "# A case.\nprocess app\nthread main in=app\nthread worker in=app suspended\n\
                     main NtQueueApcThread thread=worker context=5\nmain NtResumeThread thread=worker\n";
