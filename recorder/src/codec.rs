@@ -19,7 +19,7 @@ pub(crate) enum CodecError {
     #[error("{0}")]
     Undecodable(String),
     /// Bytes are left over.
-    #[error("{0} bytes are left over")]
+    #[error("bytes left over: {0}")]
     LeftOver(usize),
     /// The value is one that is written differently.
     #[error("a value is not written in the one way in which it is")]

@@ -35,6 +35,17 @@ error: nothing is named `mian`
   | ^^^^ did you mean `main`?",
     );
     check(
+        "process app\nevent e in=app\n",
+        "
+error: nothing is named `event`
+ --> corpus/topic/name.case:3:1
+  |
+3 | event e in=app
+  | ^^^^^ not created before this line
+  |
+  = help: a line begins with a thread (`e = main NtCreateEvent` creates an event), or with one of clock, driver, hurry, interrupt, look, pool, process, repeat, run, stop, thread",
+    );
+    check(
         "process app\nthread main in=ap\n",
         "
 error: nothing is named `ap`
@@ -344,6 +355,15 @@ error: there is no kernel `reactos-msvc`
   |               ^^^^^^^^^^^^ did you mean `reactos-msvc6`?
   |
   = help: the kernels are nt, reactos, reactos-r13089, reactos-msvc6",
+    );
+    check(
+        "# kernels: nt\nprocess app\n",
+        "
+error: `kernels:` takes two kernels
+ --> corpus/topic/name.case:2:12
+  |
+2 | # kernels: nt
+  |            ^^ name the two that are compared",
     );
     check(
         "# covers: NT-2 RSO-4\nprocess app\n",

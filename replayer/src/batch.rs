@@ -103,6 +103,17 @@ mod tests {
     }
 
     #[test]
+    fn two_things_are_done_beside_each_other_where_there_are_two_processors() {
+        let (here, there) = (mpsc::channel(), mpsc::channel());
+        let meets = |(send, receive): (mpsc::Sender<()>, mpsc::Receiver<()>)| {
+            send.send(()).is_ok() && receive.recv_timeout(std::time::Duration::from_secs(5)).is_ok()
+        };
+        let met = both(move || meets((here.0, there.1)), move || meets((there.0, here.1)));
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        assert_eq!(met, if processors == 1 { (false, false) } else { (true, true) });
+    }
+
+    #[test]
     fn a_failure_ends_it() {
         let items: Vec<usize> = (0..1000).collect();
         let worked = AtomicUsize::new(0);

@@ -26,6 +26,7 @@ pub mod judge;
 pub mod minimize;
 pub mod report;
 pub mod verify;
+mod words;
 
 pub use compare::{Compared, PairError, compare, outcomes, pair};
 pub use judge::{Surprise, Verdict, judge};

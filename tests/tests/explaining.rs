@@ -90,6 +90,9 @@ fn show_stands_anywhere_and_finds_anything_by_name() {
                 "after event 7 of 7",
                 "\nview\n",
                 "\nin use, against the booted machine\n",
+                "  threads of app  0 -> ",
+                "  handles of app  0 -> ",
+                "  references to app  0 -> ",
                 "\nleft behind\n  nothing\n",
                 "\nregisters: ",
                 "\ncode",
@@ -107,6 +110,14 @@ fn show_stands_anywhere_and_finds_anything_by_name() {
             0,
             &["KSWITCHFRAME.", "KTRAP_FRAME.Eip", "NtDelayExecution argument 1", "return address"],
         );
+        for (place, told) in [
+            ("park,1", "code at park\n    00401003  park  "),
+            ("entry+1,1", "code at entry+1\n    00401001  entry+1  "),
+            ("NtClose,1", "code at NtClose\n"),
+            ("NtTerminateProcess.1,1", "code at NtTerminateProcess.1\n"),
+        ] {
+            has(&show(&["--code", place]), 0, &[told]);
+        }
         has(&show(&["--memory", "00401000,8"]), 0, &["memory at 00401000\n  00401000  EBE58955 5DEC89FE"]);
         has(&show(&["--code", "00401000,3"]), 0, &["entry", "push ebp", "mov ebp, esp", "park"]);
         has(&show(&["--code", "NtClose,0x2"]), 0, &["NtClose"]);
@@ -172,7 +183,7 @@ fn what_there_is_none_of_is_told_with_the_nearest_name() {
     show(&["--struct", "worker.ETHREAD.ExitStatu"], "did you mean ExitStatus?");
     show(&["--stack", "slepeer"], "no thread is named slepeer; did you mean sleeper?");
     show(&["--at", "8"], "null_handle_ends_the_others has 7 events; there is no event 8");
-    show(&["--at", "7+999999"], "instructions; there is no instant 999999 in it");
+    show(&["--at", "7+999999"], "event 7 has no instant 999999: its last is ");
     show(&["--at", "seven"], "EVENT or EVENT+INSTRUCTIONS");
     show(&["--memory", "00000000,16"], "00000000 is not mapped");
     show(&["--memory", "00401000,0"], "at most 65536 bytes");
@@ -192,7 +203,7 @@ fn a_long_story_is_told_without_its_middle() {
     has(
         &ran,
         1,
-        &[" lines are left out: `tandem trace --event 5` tells", "NtSuspendThread(", "2 later events differ"],
+        &[" lines left out: `tandem trace --event 5` tells", "NtSuspendThread(", "2 later events differ"],
     );
     assert!(ran.out.lines().count() < 400, "{} lines", ran.out.lines().count());
 }

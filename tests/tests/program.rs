@@ -106,7 +106,8 @@ fn closing(out: &str) -> [usize; 4] {
     let numbers: Vec<usize> =
         last.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect();
     let [cases, agree, differ, unexpected] = numbers[..] else { panic!("{last}") };
-    let form = format!("{cases} cases: {agree} agree, {differ} differ as written, {unexpected} unexpected");
+    let many = if cases == 1 { "case" } else { "cases" };
+    let form = format!("{cases} {many}: {agree} agree, {differ} differ as written, {unexpected} unexpected");
     assert_eq!(last, form);
     [cases, agree, differ, unexpected]
 }
@@ -208,6 +209,46 @@ fn recorded() -> (TempDir, Vec<u8>) {
     (folder, bytes)
 }
 
+#[test]
+fn one_of_a_thing_is_told_in_the_singular() {
+    let folder = folder(&format!("{HEAD}process app\n"));
+    let nt = ["--kernel", "nt"];
+    let runs = [
+        (&["run", "x.case"][..], 0, "1 case: 1 agree, 0 differ as written, 0 unexpected"),
+        (&["record", "x.case", nt[0], nt[1], "-o", "x.rec"], 0, "x.rec: x on nt, 1 event, "),
+        (&["replay", "x.rec"], 0, "x.rec: x on nt: 1 event, "),
+        (&["show", "x.case", nt[0], nt[1], "--at", "2"], 2, "x has 1 event; there is no event 2"),
+        (&["trace", "x.case", nt[0], nt[1], "--event", "2"], 2, "x has 1 event; there is no event 2"),
+        (&["gdb", "x.case", nt[0], nt[1], "--at", "2"], 2, "x has 1 event; there is no event 2"),
+    ];
+    for (args, status, told) in runs {
+        let ran = tandem(folder.path(), args);
+        assert_eq!(ran.status, status, "{ran:?}");
+        has(&format!("{}{}", ran.out, ran.err), &[told]);
+    }
+    let bytes = std::fs::read(folder.path().join("x.rec")).unwrap();
+    let torn = replay(folder.path(), &bytes[..bytes.len() - 1]);
+    has(&torn.err, &[" of 1 event can be read"]);
+}
+
+#[test]
+fn a_recording_is_named_as_it_was_given() {
+    let (folder, _) = recorded();
+    let in_here = |args: &[&str]| {
+        let ran = tandem(folder.path(), args);
+        let said = format!("{}{}", ran.out, ran.err);
+        assert!(!said.contains(folder.path().to_str().unwrap()), "{said}");
+        said
+    };
+    has(&in_here(&["replay", "x.rec"]), &["x.rec: x on nt: 3 events, "]);
+    has(&in_here(&["replay", "z.rec"]), &["error: z.rec: "]);
+    has(&in_here(&["replay", "x.case"]), &["error: x.case: this is not a recording"]);
+    has(&in_here(&["diff", "x.rec", "x.case"]), &["error: x.case: this is not a recording"]);
+    tandem(folder.path(), &["record", "x.case", "--kernel", "reactos", "-o", "y.rec"]);
+    assert!(in_here(&["diff", "x.rec", "x.rec"]).ends_with("\nno difference\n"));
+    assert!(in_here(&["diff", "x.rec", "y.rec"]).ends_with("\nno difference between nt and reactos\n"));
+}
+
 fn replay(folder: &Path, bytes: &[u8]) -> Ran {
     std::fs::write(folder.join("y.rec"), bytes).unwrap();
     tandem(folder, &["replay", "y.rec"])
@@ -228,7 +269,7 @@ fn a_recording_replays_and_a_torn_one_says_where() {
 
     let ran = replay(folder.path(), &bytes[..bytes.len() - 1]);
     assert_eq!(ran.status, 2);
-    has(&ran.err, &["y.rec: the recording is torn at byte ", " of 3 events are whole"]);
+    has(&ran.err, &["y.rec: the recording is torn at byte ", " of 3 events can be read"]);
     has(&ran.out, &["the same to the byte"]);
     for cut in (0..bytes.len()).step_by(bytes.len() / 23) {
         let ran = replay(folder.path(), &bytes[..cut]);

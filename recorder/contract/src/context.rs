@@ -51,7 +51,7 @@ guest_struct! {
         0x0B4 ebp: u32,
         0x0B8 eip: u32,
         0x0BC seg_cs: u32,
-        0x0C0 eflags: u32,
+        0x0C0 e_flags: u32,
         0x0C4 esp: u32,
         0x0C8 seg_ss: u32,
     }

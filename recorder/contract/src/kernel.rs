@@ -240,7 +240,8 @@ pub trait Kernel: Send + Sync {
     }
 
     /// Blocks, references, handles and stacks in use, by kind, in a fixed order: private detail, shown
-    /// on request. For finding what a path leaves behind. The kind of what belongs to a process ends in
-    /// `of process 0024`, its id in at least four hexadecimal digits, which is shown as the process's name.
+    /// on request. For finding what a path leaves behind. The kind of what concerns one process ends in
+    /// `process 0024` (`threads of process 0024`, `references to process 0024`), its id in at least four
+    /// hexadecimal digits, which is shown as the process's name.
     fn inventory(&self, m: &Machine) -> Vec<(String, u32)>;
 }

@@ -38,7 +38,7 @@ fn a_new_threads_context_is_corrected() {
     each_period(|mut s| {
         let patches = [
             (at(Context::context_flags), context::FULL | context::DEBUG_REGISTERS),
-            (at(Context::eflags), 0x3002),
+            (at(Context::e_flags), 0x3002),
             (at(Context::dr0), 0x40_2000),
             (at(Context::dr7), 1),
         ];
@@ -132,7 +132,7 @@ fn continue_changes_what_it_is_given() {
             (at(Context::ebp), ebp),
             (at(Context::eax), 0x1234),
             (at(Context::edx), 0x5678),
-            (at(Context::eflags), 0x3002),
+            (at(Context::e_flags), 0x3002),
             (at(Context::seg_cs), 0x18),
             (at(Context::seg_ss), 0x20),
             (at(Context::seg_ds), 0x20),

@@ -175,7 +175,7 @@ fn pair(words: &[Word], span: Range<usize>) -> Result<(String, String), Problem>
             Err(Problem::new(second.span.clone(), "a kernel is compared with itself", "name another one"))
         }
         _ => {
-            let title = format!("`kernels:` names {} kernels", words.len());
+            let title = "`kernels:` takes two kernels";
             Err(Problem::new(span, title, "name the two that are compared"))
         }
     }

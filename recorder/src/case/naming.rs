@@ -43,9 +43,19 @@ impl Parser<'_> {
         let worlds = verbs::table()
             .filter(|verb| verb.by != By::Thread)
             .filter_map(|verb| verb.name.split(' ').next());
-        let known =
-            threads.map(|(name, _)| name.as_str()).filter(|name| *name != "SystemThread").chain(worlds);
-        self.unknown(word, title, known)
+        let mut worlds: Vec<&str> = worlds.collect();
+        worlds.sort_unstable();
+        worlds.dedup();
+        let threads = threads.map(|(name, _)| name.as_str()).filter(|name| *name != "SystemThread");
+        let known: Vec<&str> = threads.chain(worlds.iter().copied()).collect();
+        let problem = self.unknown(word, title, known.iter().copied());
+        if nearest(word.text, known).is_some() || self.created_later(word).is_some() {
+            return problem;
+        }
+        problem.help(format!(
+            "a line begins with a thread (`e = main NtCreateEvent` creates an event), or with one of {}",
+            worlds.join(", ")
+        ))
     }
 
     pub(super) fn unknown_verb<'c>(&self, word: &Word, known: impl Iterator<Item = &'c str>) -> Problem {

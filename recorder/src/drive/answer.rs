@@ -134,7 +134,7 @@ impl Run {
             show("eip", self.place_text(get(layout.eip())));
             show("cs", selector_text(get(layout.seg_cs())));
             show("ss", selector_text(get(layout.seg_ss())));
-            show("eflags", flags_text(get(layout.eflags())));
+            show("eflags", flags_text(get(layout.e_flags())));
         }
         if has(context::INTEGER) {
             for (name, slot) in registers::integer(layout) {

@@ -331,7 +331,7 @@ fn flat_context(flags: u32, eip: u32, esp: u32) -> Vec<u8> {
         (layout.context_flags(), flags),
         (layout.eip(), eip),
         (layout.esp(), esp),
-        (layout.eflags(), 0x202),
+        (layout.e_flags(), 0x202),
         (layout.seg_cs(), 0x1B),
         (layout.seg_ss(), 0x23),
         (layout.seg_ds(), 0x23),

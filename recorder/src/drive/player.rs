@@ -19,7 +19,7 @@ pub enum SeekError {
         events: usize,
     },
     /// The event is not so long.
-    #[error("event {event} has {length} instructions; there is no instant {wanted} in it")]
+    #[error("event {event} has no instant {wanted}: its last is {length}")]
     NoInstant {
         /// The event, counted from 1; 0 is booting.
         event: usize,

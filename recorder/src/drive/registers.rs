@@ -31,7 +31,7 @@ pub(super) fn debug(at: Context) -> [Named; 6] {
 
 /// Every register but those of the floating-point groups.
 pub(super) fn all(at: Context) -> impl Iterator<Item = Named> {
-    let control = [("eflags", at.eflags()), ("eip", at.eip()), ("esp", at.esp()), ("ebp", at.ebp())];
+    let control = [("eflags", at.e_flags()), ("eip", at.eip()), ("esp", at.esp()), ("ebp", at.ebp())];
     let segments = [
         ("segcs", at.seg_cs()),
         ("segds", at.seg_ds()),

@@ -4,6 +4,7 @@
 use super::{FINE, Listing, UNEXPECTED, messages::Messages};
 use crate::corpus;
 use crate::coverage::{CoverageError, Covered, Rule, coverage};
+use crate::words::counted;
 use std::path::Path;
 
 pub(super) fn run(here: &Path, format: Listing, messages: &mut Messages) -> anyhow::Result<u8> {
@@ -51,5 +52,8 @@ fn closing(covered: &Covered) -> String {
     let (rules, with_case, listed) = (covered.rules.len(), covered.covered(), covered.listed());
     let open = rules - covered.rules.iter().filter(|r| !r.cases.is_empty() || r.uncovered.is_some()).count();
     let path = covered.sheet.path;
-    format!("{path}: {rules} rules, {with_case} covered, {listed} not covered for a reason, {open} open")
+    format!(
+        "{path}: {}, {with_case} covered, {listed} not covered for a reason, {open} open",
+        counted(rules, "rule")
+    )
 }

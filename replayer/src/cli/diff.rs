@@ -5,9 +5,9 @@ use crate::corpus::show;
 use crate::{PairError, compare, explain};
 use std::path::Path;
 
-pub(super) fn run(ours: &Path, theirs: &Path, messages: &mut Messages) -> anyhow::Result<u8> {
-    let (left, left_whole) = load(ours, messages)?;
-    let (right, right_whole) = load(theirs, messages)?;
+pub(super) fn run(here: &Path, [ours, theirs]: [&Path; 2], messages: &mut Messages) -> anyhow::Result<u8> {
+    let (left, left_whole) = load(here, ours, messages)?;
+    let (right, right_whole) = load(here, theirs, messages)?;
     let comparison = compare::pair(&left, &right).map_err(|error| named(error, ours, theirs))?;
     messages.text(&comparison.text())?;
     let first = comparison.first_difference();
@@ -22,7 +22,9 @@ pub(super) fn run(ours: &Path, theirs: &Path, messages: &mut Messages) -> anyhow
         let traces = explain::traces(&left, &right, first.event + 1);
         messages.text(&traces.map_err(|error| named(error, ours, theirs))?)?;
     } else {
-        messages.line("\nno difference")?;
+        let [left, right] = [&left, &right].map(|recording| &recording.header.kernel);
+        let between = if left == right { String::new() } else { format!(" between {left} and {right}") };
+        messages.line(&format!("\nno difference{between}"))?;
     }
     Ok(match (left_whole && right_whole, first) {
         (false, _) => BAD,

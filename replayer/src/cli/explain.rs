@@ -3,6 +3,7 @@
 use super::{ExplainOptions, FINE, UNEXPECTED, case, kernel, messages::Messages};
 use crate::explain::facts::{self, Differing, Parting};
 use crate::explain::{CodeLine, FieldChange, Story, side_by_side, stack, stories};
+use crate::words::counted;
 use crate::{Compared, compare};
 use anyhow::Context;
 use golden::Comparison;
@@ -97,8 +98,9 @@ fn shortened(calls: &str, event: usize) -> String {
     let Some(out @ 1..) = lines.len().checked_sub(FIRST_CALLS + LAST_CALLS) else { return calls.to_owned() };
     let (first, last) = (&lines[..FIRST_CALLS], &lines[FIRST_CALLS + out..]);
     format!(
-        "{}\n  … {out} lines are left out: `tandem trace --event {event}` tells the calls of one kernel\n{}\n",
+        "{}\n  … {} left out: `tandem trace --event {event}` tells the calls of one kernel\n{}\n",
         first.join("\n"),
+        counted(out, "line"),
         last.join("\n")
     )
 }
@@ -126,7 +128,7 @@ pub(super) fn changed(fields: &[FieldChange], indent: &str) -> String {
     }
     if !passing.is_empty() {
         let alone = if told.is_empty() { "nothing but " } else { "… and " };
-        text.push_str(&format!("{indent}{alone}{} that count time slices\n", passing.len()));
+        text.push_str(&format!("{indent}{alone}{} of time slices\n", counted(passing.len(), "count")));
     }
     text
 }

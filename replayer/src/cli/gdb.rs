@@ -4,6 +4,7 @@ use super::{FINE, GdbOptions, case, kernel, messages::Messages};
 use crate::corpus::show;
 use crate::gdb::timeline::Timeline;
 use crate::gdb::{serve, symbols};
+use crate::words::counted;
 use anyhow::{Context, ensure};
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener};
@@ -17,7 +18,7 @@ pub(super) fn run(here: &Path, options: &GdbOptions, messages: &mut Messages) ->
     let kernel = kernel(&options.kernel)?;
     let last = case.lines.len();
     let (event, instructions) = options.at;
-    ensure!(event <= last, "{} has {last} events; there is no event {event}", case.name);
+    ensure!(event <= last, "{} has {}; there is no event {event}", case.name, counted(last, "event"));
     let recording = recorder::record(&case, kernel).context(shown)?;
     let mut line = Timeline::new(&recording, kernel)?;
     line.seek_instant(event, instructions)?;
@@ -32,8 +33,9 @@ pub(super) fn run(here: &Path, options: &GdbOptions, messages: &mut Messages) ->
     let port = listener.local_addr()?.port();
     let (name, on, file) = (&case.name, kernel.name(), show(&file));
     messages.text(&format!(
-        "{name} on {on}, {last} events. Its symbols are in {file}; now start\n\
-         \x20   gdb -q {file} -ex 'target remote 127.0.0.1:{port}'\n"
+        "{name} on {on}, {}. Its symbols are in {file}; now start\n\
+         \x20   gdb -q {file} -ex 'target remote 127.0.0.1:{port}'\n",
+        counted(last, "event")
     ))?;
     let (connection, _) = listener.accept()?;
     connection.set_nodelay(true)?;

@@ -3,6 +3,7 @@
 use super::{FINE, MinimizeOptions, case, kernel, messages::Messages};
 use crate::corpus::show;
 use crate::minimize;
+use crate::words::counted;
 use anyhow::{Context, ensure};
 use std::path::Path;
 
@@ -16,8 +17,11 @@ pub(super) fn run(here: &Path, options: &MinimizeOptions, messages: &mut Message
     }
     let found = minimize(&case, left, right, options.same).context(shown.clone())?;
     let left_over = case.lines.len() - found.removed.len();
-    let mut note =
-        format!("{shown}: {} events to {left_over}, {} scripts tried\n", case.lines.len(), found.tries);
+    let mut note = format!(
+        "{shown}: {} to {left_over}, {} tried\n",
+        counted(case.lines.len(), "event"),
+        counted(found.tries, "script")
+    );
     for (title, lines) in [
         ("removed", found.removed.iter().map(|(number, text)| format!("{number:4}  {text}")).collect()),
         (

@@ -310,8 +310,8 @@ fn with(here: &Path, args: Vec<OsString>, mut messages: Messages) -> u8 {
     let result = match options.command.unwrap_or(Command::Run(RunOptions::default())) {
         Command::Run(options) => run::run(here, &options, &mut messages),
         Command::Record(options) => record::run(here, &options, &mut messages),
-        Command::Replay { file, kernel } => replay::run(&here.join(file), kernel.as_deref(), &mut messages),
-        Command::Diff { left, right } => diff::run(&here.join(left), &here.join(right), &mut messages),
+        Command::Replay { file, kernel } => replay::run(here, &file, kernel.as_deref(), &mut messages),
+        Command::Diff { left, right } => diff::run(here, [&left, &right], &mut messages),
         Command::Explain(options) => explain::run(here, &options, &mut messages),
         Command::Minimize(options) => minimize::run(here, &options, &mut messages),
         Command::Show(options) => show::run(here, &options, &mut messages),

@@ -2,6 +2,7 @@
 
 use super::{FINE, RecordOptions, case, kernel, messages::Messages};
 use crate::corpus::show;
+use crate::words::counted;
 use anyhow::Context;
 use recorder::WriteError;
 use recorder::recording::write_beside;
@@ -30,11 +31,12 @@ pub(super) fn run(here: &Path, options: &RecordOptions, messages: &mut Messages)
     }
     written?;
     messages.line(&format!(
-        "{}: {} on {}, {} events, {retired} instructions",
+        "{}: {} on {}, {}, {}",
         show(&options.output),
         case.name,
         kernel.name(),
-        case.lines.len(),
+        counted(case.lines.len(), "event"),
+        counted(retired, "instruction"),
     ))?;
     Ok(FINE)
 }

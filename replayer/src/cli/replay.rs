@@ -2,6 +2,7 @@
 
 use super::{BAD, FINE, UNEXPECTED, diff::named, kernel, messages::Messages};
 use crate::corpus::show;
+use crate::words::counted;
 use crate::{compare, explain, verify_all};
 use anyhow::Context;
 use recorder::{Archive, ReadError, Recording};
@@ -10,14 +11,19 @@ use std::path::Path;
 /// At most this many fields are shown.
 const FIELDS: usize = 40;
 
-pub(super) fn run(file: &Path, other: Option<&str>, messages: &mut Messages) -> anyhow::Result<u8> {
-    let (recording, whole) = load(file, messages)?;
+pub(super) fn run(
+    here: &Path,
+    file: &Path,
+    other: Option<&str>,
+    messages: &mut Messages,
+) -> anyhow::Result<u8> {
+    let (recording, whole) = load(here, file, messages)?;
     if let Some(name) = other {
         return on_another(file, &recording, name, messages);
     }
     let header = &recording.header;
     let kernel = kernel(&header.kernel).with_context(|| show(file))?;
-    let mut archive = Archive::open(file).with_context(|| show(file))?;
+    let mut archive = Archive::open(&here.join(file)).with_context(|| show(file))?;
     let mut checkpoints = vec![(0, recording.boot.machine.clone())];
     for event in archive.checkpoints() {
         checkpoints.extend(archive.checkpoint(event)?.map(|machine| (event, machine)));
@@ -41,13 +47,11 @@ pub(super) fn run(file: &Path, other: Option<&str>, messages: &mut Messages) -> 
     let events = recording.events.len();
     if verified.same() {
         let instructions = recording.events.last().unwrap_or(&recording.boot).end();
-        let checkpoints = match verified.checkpoints {
-            1 => "1 checkpoint".to_owned(),
-            more => format!("each of {more} checkpoints"),
-        };
+        let checkpoints = counted(verified.checkpoints, "checkpoint");
+        let each = if verified.checkpoints == 1 { "" } else { "each of " };
         messages.line(&format!(
-            "{subject}: {events} events, {instructions} instructions, the same to the byte: from the start, from \
-             {checkpoints}, and after a round trip"
+            "{subject}: {}, {}, the same to the byte: from the start, from {each}{checkpoints}, and after a round trip",
+ counted(events, "event"), counted(instructions, "instruction")
         ))?;
     }
     let (bytes, sizes) = archive.sizes();
@@ -55,7 +59,8 @@ pub(super) fn run(file: &Path, other: Option<&str>, messages: &mut Messages) -> 
     sizes.sort_unstable();
     if let (Some(most), Some(median)) = (sizes.last(), sizes.get(sizes.len() / 2)) {
         messages.line(&format!(
-            "    {bytes} bytes, {} an event; what changes in an event takes {median} (median), {most} at most",
+            "    {}, {} an event; what changes in an event takes {median} (median), {most} at most",
+            counted(bytes, "byte"),
             bytes / events.max(1) as u64
         ))?;
     }
@@ -88,21 +93,24 @@ fn on_another(file: &Path, recording: &Recording, name: &str, messages: &mut Mes
     }
 }
 
-/// A recording, and whether it is whole; where it is torn has been told then.
-pub(super) fn load(file: &Path, messages: &mut Messages) -> anyhow::Result<(Recording, bool)> {
-    let loaded = match Recording::read(file) {
+/// A recording, and whether it is whole; where it is torn has been told then. What is told of the file names
+/// it as it was given.
+pub(super) fn load(here: &Path, file: &Path, messages: &mut Messages) -> anyhow::Result<(Recording, bool)> {
+    let loaded = match Recording::read(&here.join(file)) {
         Ok(loaded) => loaded,
         // This error names the file itself.
-        Err(error @ ReadError::Io { .. }) => return Err(error.into()),
+        Err(ReadError::Io { cause, .. }) => {
+            return Err(ReadError::Io { path: file.to_owned(), cause }.into());
+        }
         Err(error) => return Err(anyhow::Error::new(error).context(show(file))),
     };
     if let Some(torn) = &loaded.torn {
         messages.note(&format!(
-            "error: {}: the recording is torn at byte {}: {} of {} events are whole\n",
+            "error: {}: the recording is torn at byte {}: {} of {} can be read\n",
             show(file),
             torn.at,
             torn.events,
-            torn.of,
+            counted(torn.of, "event"),
         ))?;
     }
     let whole = loaded.torn.is_none();

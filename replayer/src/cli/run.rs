@@ -5,6 +5,7 @@ use crate::corpus::{self, Source};
 use crate::formats::{Entry, junit, perfetto, sarif};
 use crate::judge::{Surprise, Verdict, judge};
 use crate::report::{self, Listed, Site, SiteError};
+use crate::words::counted;
 use crate::{Compared, batch, compare, json};
 use contract::Kernel;
 use golden::Comparison;
@@ -232,11 +233,12 @@ impl Count {
         }
     }
 
-    /// The closing line. Its form is fixed: others read it.
+    /// The closing line. Its form is fixed: others read it. What stands behind the numbers names verdicts, and
+    /// so stays the same.
     fn line(&self) -> String {
         let Count { agree, differ, unexpected } = self;
-        let cases = agree + differ + unexpected;
-        format!("{cases} cases: {agree} agree, {differ} differ as written, {unexpected} unexpected")
+        let cases = counted(agree + differ + unexpected, "case");
+        format!("{cases}: {agree} agree, {differ} differ as written, {unexpected} unexpected")
     }
 }
 
@@ -248,6 +250,8 @@ mod tests {
     fn the_closing_line_has_exactly_this_form() {
         let count = Count { agree: 9, differ: 12, unexpected: 0 };
         assert_eq!(count.line(), "21 cases: 9 agree, 12 differ as written, 0 unexpected");
+        let count = Count { agree: 0, differ: 1, unexpected: 0 };
+        assert_eq!(count.line(), "1 case: 0 agree, 1 differ as written, 0 unexpected");
     }
 
     #[test]

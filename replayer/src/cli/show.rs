@@ -2,6 +2,7 @@
 
 use super::{FINE, ShowOptions, case, kernel, messages::Messages};
 use crate::explain::{self, Names, fields, stack, target};
+use crate::words::counted;
 use anyhow::Context;
 use contract::routine::STAGES;
 use contract::{Fact, Kernel, Named, ObjectId, View};
@@ -69,7 +70,12 @@ pub(super) fn run(here: &Path, options: &ShowOptions, messages: &mut Messages) -
     let kernel = kernel(&options.kernel)?;
     let last = case.lines.len();
     let (wanted, instructions) = options.at.unwrap_or((last, None));
-    anyhow::ensure!(wanted <= last, "{} has {last} events; there is no event {wanted}", case.name);
+    anyhow::ensure!(
+        wanted <= last,
+        "{} has {}; there is no event {wanted}",
+        case.name,
+        counted(last, "event")
+    );
     let recording = recorder::record(&case, kernel).context(shown)?;
     let mut player = Player::at(&recording, kernel, wanted, 0)?;
     let before = player.machine().clone();
@@ -82,9 +88,9 @@ pub(super) fn run(here: &Path, options: &ShowOptions, messages: &mut Messages) -
         (0, None) => format!("{} on {on}, booted\n", case.name),
         (_, None) => format!("{} on {on}, after event {wanted} of {last}\n", case.name),
         (_, Some(done)) => format!(
-            "{} on {on}, in event {wanted} of {last}, after {done} of {} instructions\n",
+            "{} on {on}, in event {wanted} of {last}, after {done} of {}\n",
             case.name,
-            player.length()
+            counted(player.length(), "instruction")
         ),
     };
     if wanted > 0 {
@@ -194,7 +200,8 @@ fn memory(names: &Names, m: &Machine, at: Va, length: u32) -> anyhow::Result<Str
     Ok(text)
 }
 
-/// Where the code of that name lies, or the address that is given.
+/// Where the code lies that a text names as the program does (`KiSwapContext`, `KiSwapContext+4`,
+/// `NtClose.1`, `park`), or the address that is given.
 fn code_at(kernel: &dyn Kernel, place: &str) -> anyhow::Result<Va> {
     let image = kernel.image();
     let routines = image.gates.iter().flat_map(|gate| {
@@ -202,12 +209,26 @@ fn code_at(kernel: &dyn Kernel, place: &str) -> anyhow::Result<Va> {
         numbered.map(|(number, routine)| (gate.base.add(number * STAGES), routine.name))
     });
     let symbols = image.symbols.iter().map(|(at, name)| (Va(*at), *name));
-    let known: Vec<(Va, &str)> = symbols.chain(routines).collect();
-    if let Some((at, _)) = known.iter().find(|(_, name)| *name == place) {
-        return Ok(*at);
+    let program = contract::program::code().symbols.iter().map(|(name, at)| (*at, *name));
+    let known: Vec<(Va, &str)> = symbols.chain(routines.clone()).chain(program).collect();
+    let find = |place: &str| known.iter().find(|(_, name)| *name == place).map(|(at, _)| *at);
+    let offset = || {
+        let (name, offset) = place.split_once('+')?;
+        Some(Va(find(name)?.0.checked_add(u32::from_str_radix(offset, 16).ok()?)?))
+    };
+    let stage = || {
+        let (name, stage) = place.split_once('.')?;
+        let (entry, _) = routines.clone().find(|(_, known)| *known == name)?;
+        Some(entry.add(stage.parse().ok().filter(|stage| *stage < STAGES)?))
+    };
+    if let Some(at) = find(place).or_else(offset).or_else(stage) {
+        return Ok(at);
     }
     address(place).map(Va).with_context(|| {
-        let near = recorder::case::nearest(place, known.iter().map(|(_, name)| *name));
+        let near = recorder::case::nearest(
+            place.split(['+', '.']).next().unwrap_or(place),
+            known.iter().map(|(_, name)| *name),
+        );
         let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
         format!("{} has no code named {place}{near}", kernel.name())
     })
@@ -243,7 +264,7 @@ fn section(title: &str, lines: &str) -> String {
     format!("\n{title}\n{}", if lines.is_empty() { "  nothing\n" } else { lines })
 }
 
-/// What is in use more than after booting, or less. What belongs to a process is told by its name.
+/// What is in use more than after booting, or less. What concerns one process is told by its name.
 fn in_use(names: &Names, boot: &[(String, u32)], now: &[(String, u32)]) -> String {
     let count = |list: &[(String, u32)], kind: &str| {
         list.iter().find(|(known, _)| known == kind).map_or(0, |(_, count)| *count)
@@ -251,10 +272,9 @@ fn in_use(names: &Names, boot: &[(String, u32)], now: &[(String, u32)]) -> Strin
     let gone = boot.iter().filter(|(kind, _)| !now.iter().any(|(known, _)| known == kind));
     let lines = now.iter().chain(gone).filter_map(|(kind, _)| {
         let (before, after) = (count(boot, kind), count(now, kind));
-        let kind = kind.split_once(" of process ").map_or(kind.clone(), |(what, id)| {
-            let id = u32::from_str_radix(id, 16).unwrap_or(0);
-            format!("{what} of {}", names.process(id).unwrap_or(&format!("process {id:04X}")))
-        });
+        let name = |id: &str| names.process(u32::from_str_radix(id, 16).ok()?);
+        let named = kind.rsplit_once("process ").and_then(|(what, id)| Some(format!("{what}{}", name(id)?)));
+        let kind = named.as_ref().unwrap_or(kind);
         (before != after).then(|| format!("  {kind}  {before} -> {after}\n"))
     });
     lines.collect()

@@ -2,6 +2,7 @@
 
 use super::{FINE, TraceOptions, case, heading, kernel, messages::Messages};
 use crate::explain::{Interrupts, Names, rows, told_calls};
+use crate::words::counted;
 use anyhow::Context;
 use std::path::Path;
 
@@ -15,8 +16,9 @@ pub(super) fn run(here: &Path, options: &TraceOptions, messages: &mut Messages) 
     };
     anyhow::ensure!(
         *events.start() <= last,
-        "{} has {last} events; there is no event {}",
+        "{} has {}; there is no event {}",
         case.name,
+        counted(last, "event"),
         events.start()
     );
     let recording = recorder::record(&case, kernel).context(shown)?;

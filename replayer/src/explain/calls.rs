@@ -1,6 +1,7 @@
 //! An event's call trace: native routines with arguments, results and depth.
 
 use super::{Interrupts, Names};
+use crate::words::counted;
 use contract::{ObjectId, Status};
 use machine::Va;
 use recorder::{EventRecord, Recording, Went};
@@ -297,7 +298,8 @@ fn fold(rows: Vec<Row>) -> Vec<Row> {
             folded.extend(fold(group[1..].to_vec()));
         }
         if period > 1 {
-            let (depth, text) = (groups[at][0].depth, format!("… these {period} again, {} times", times - 1));
+            let depth = groups[at][0].depth;
+            let text = format!("… these {period} again, {}", counted(times - 1, "time"));
             folded.push(Row::new(depth, text.clone(), text, None));
         }
         at += period * times;

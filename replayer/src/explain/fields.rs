@@ -229,8 +229,15 @@ fn leaves(fields: &[FieldInfo], path: &str, base: u32, flags: &[&FlagNames], fou
 /// The field at an offset, or the last one before it and how far behind its start. A pointer to a structure
 /// held in place means the structure, not its first field.
 fn inside(fields: &[FieldInfo], offset: u32) -> String {
+    // A field may lie within a union with another one, and end before that does.
+    let behind = |field: &&FieldInfo| offset.checked_sub(field.offset).is_some_and(|rest| rest < field.size);
+    let holding = fields.iter().filter(behind).map(|field| field.offset).max();
+    let before = || {
+        let before = fields.iter().filter(|field| field.offset <= offset);
+        before.max_by_key(|field| field.offset + field.size).map(|field| field.offset)
+    };
     // Of fields that share their start the first, which is the union's.
-    let Some(start) = fields.iter().map(|field| field.offset).filter(|start| *start <= offset).max() else {
+    let Some(start) = holding.or_else(before) else {
         return format!("+{offset:X}");
     };
     let held = |field: &&FieldInfo| field.offset == start && !field.inner.is_empty();
@@ -329,6 +336,11 @@ mod tests {
             [".Header", ".Header.SignalState", ".Header.SignalState+2", ".Header+8", ".State", ".State+C"];
         assert_eq!(named, expected);
         assert_eq!(inside(THREAD, 8), "+8");
+        // A byte of the header that has another name as well ends where the header goes on.
+        let debug_active = FieldInfo { name: "debug_active", offset: 0x12, size: 1, inner: &[], names: &[] };
+        let union = [THREAD[0], debug_active, THREAD[1]];
+        let named = [0x10, 0x12, 0x14, 0x19].map(|offset| inside(&union, offset));
+        assert_eq!(named, [".Header", ".DebugActive", ".Header.SignalState", ".Header+9"]);
     }
 
     #[test]

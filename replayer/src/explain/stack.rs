@@ -6,6 +6,7 @@
 
 use super::{Names, fields};
 use contract::{Resume, ThreadStatus, context, routine::RoutineInfo};
+use machine::registers::flags;
 use machine::{Machine, PAGE, Reg, Va};
 
 /// Links of an EBP chain that are followed, at most.
@@ -15,6 +16,8 @@ const USER_SLOTS: u32 = 512;
 /// How far behind the entry of KiUserApcDispatcher, or behind a return to it, a pointer to the CONTEXT lies
 /// at most.
 const POINTER_WITHIN: u32 = 0x30;
+/// The opcode of IRETD.
+const IRET: u8 = 0xCF;
 /// User addresses end at 2 GiB.
 const USER_END: u32 = 0x8000_0000;
 
@@ -91,7 +94,26 @@ impl<'a> Walk<'a> {
             |layout| kernel.image().layouts.iter().find(|info| info.name == layout).map(|info| info.size);
         let known = if ring == 0 { kernel.frames(m, thread) } else { Vec::new() };
         let sized = known.into_iter().filter_map(|(at, layout)| Some((at.0, size(layout)?, layout)));
-        Walk { names, m, thread, ring, structures: sized.collect() }
+        let mut walk = Walk { names, m, thread, ring, structures: Vec::new() };
+        // Of who was interrupted in ring 0 the processor pushes no ESP and SS: there its own stack goes on.
+        let cut = |(at, size, layout)| {
+            let interrupted = walk.interrupted(at, layout);
+            (at, interrupted.map_or(size, |interrupted| interrupted.esp - at), layout)
+        };
+        let structures = sized.map(cut).collect();
+        walk.structures = structures;
+        walk
+    }
+
+    /// Where a trap frame that was made in ring 0 leads back to.
+    fn interrupted(&self, at: u32, layout: &str) -> Option<Resume> {
+        let is_eip = |field: &&fields::Field| field.path == "Eip";
+        let eip = self.names.fields(layout).filter(|_| layout == "KTRAP_FRAME")?.iter().find(is_eip)?;
+        let pushed = |index: u32| self.word(at + eip.offset + 4 * index);
+        let [eip_then, cs, eflags] = [pushed(0)?, pushed(1)?, pushed(2)?];
+        let in_ring_0 = cs & 3 == 0 && eflags & flags::VM == 0;
+        let esp = at + eip.offset + 12;
+        in_ring_0.then_some(Resume { eip: eip_then, esp, ebp: self.word(at)?, user: false })
     }
 
     fn word(&self, at: u32) -> Option<u32> {
@@ -106,6 +128,21 @@ impl<'a> Walk<'a> {
         (stage > 0).then_some(info)
     }
 
+    /// A native routine that has its frame already, though it goes on from its entry: an access of its first
+    /// stage has faulted.
+    fn entered(&self, from: &Resume) -> Option<RoutineInfo> {
+        let (info, stage) = self.names.kernel().image().routine(Va(from.eip))?;
+        let made = from.ebp == from.esp.wrapping_add(4 * u32::from(info.locals));
+        // Where it has none, its caller's may look so; but then its return address is the lowest slot.
+        let returns = info.locals > 0 && self.word(from.esp).is_some_and(|value| self.is_code(value));
+        (stage == 0 && made && !returns).then_some(info)
+    }
+
+    fn is_code(&self, value: u32) -> bool {
+        let image = self.names.kernel().image();
+        image.routine(Va(value)).is_some() || image.symbolize(Va(value)).contains('+')
+    }
+
     fn stack(mut self, from: Resume) -> Stack {
         // A switch frame may lie below where ESP will be once the thread goes on.
         let lowest = self.structures.iter().map(|(at, ..)| *at).min().unwrap_or(from.esp);
@@ -113,21 +150,26 @@ impl<'a> Walk<'a> {
         let top = if self.ring == 0 { self.thread.stack.1.0 } else { self.user_top(esp) };
         let links = self.links(from.ebp, esp, top);
         let mut frames = self.innermost(&from, esp, &mut slots);
+        // Who is at work below all frames: the thread itself, then whoever an interrupt has stopped.
+        let mut at_work = Some(from);
         let mut low = esp;
-        for (index, link) in links.iter().enumerate() {
+        for link in &links {
             if let Some((_, _, layout)) = self.structures.iter().find(|(at, ..)| at == link) {
                 let eip = self.word(link + 4).unwrap_or(0);
                 frames.push(StackFrame { eip, ebp: *link, title: (*layout).to_owned() });
-                low = link + 4;
+                at_work = self.interrupted(*link, layout);
+                low = at_work.map_or(link + 4, |interrupted| interrupted.esp);
+                frames.extend(at_work.iter().flat_map(|from| self.innermost(from, low, &mut slots)));
                 continue;
             }
-            let owner = self.owner(&from, index, low, *link);
+            let stopped = at_work.take();
+            let owner = self.owner(stopped, low, *link);
             if let Some((info, eip)) = &owner {
                 frames.push(StackFrame { eip: *eip, ebp: *link, title: self.title(info, *link) });
                 self.name_native(info, *link, &mut slots);
                 self.name_call(info, *eip, low, *link, &mut slots);
-            } else if index > 0 || self.at_stage(from.eip).is_none() {
-                let eip = self.returns(low, *link);
+            } else {
+                let eip = self.returns(stopped.is_none(), low, *link);
                 frames.extend(eip.map(|eip| StackFrame {
                     eip,
                     ebp: *link,
@@ -169,44 +211,52 @@ impl<'a> Walk<'a> {
         }
         // A native routine that is about to be entered finds its arguments above its return address.
         if let Some((info, _)) = self.names.kernel().image().routine(Va(from.eip)) {
+            if self.entered(from).is_some() {
+                return Vec::new();
+            }
             slots.push((esp, "return address".to_owned()));
             let bare = RoutineInfo { locals: 0, ..info };
             self.name_native(&bare, esp.wrapping_sub(4), slots);
             let title = self.title(&bare, esp.wrapping_sub(4));
             return vec![StackFrame { eip: from.eip, ebp: from.ebp, title }];
         }
+        // IRET takes ESP and SS as well where it leads to an outer ring.
+        let mut code = [0];
+        if self.m.peek(self.thread.cr3, Va(from.eip), &mut code).is_ok() && code[0] == IRET {
+            let outer = !from.user && self.word(esp.wrapping_add(4)).is_some_and(|cs| cs & 3 == 3);
+            let names = ["EIP", "CS", "EFLAGS", "ESP", "SS"].iter().take(if outer { 5 } else { 3 });
+            slots.extend((esp..).step_by(4).zip(names).map(|(at, name)| (at, format!("IRET {name}"))));
+        }
         let title = super::symbol(self.names.kernel(), Va(from.eip));
         vec![StackFrame { eip: from.eip, ebp: from.ebp, title }]
     }
 
     /// The native routine whose frame a link is, and where it goes on: the one whose stage is the
-    /// return address of the call that it made last, right below its locals.
-    fn owner(&self, from: &Resume, index: usize, low: u32, link: u32) -> Option<(RoutineInfo, u32)> {
-        if let Some(info) = self.at_stage(from.eip).filter(|_| index == 0) {
-            return Some((info, from.eip));
+    /// return address of the call that it made last, below its locals and what it passed. What it passed
+    /// may be such an address as well, so the lowest one counts.
+    fn owner(&self, at_work: Option<Resume>, low: u32, link: u32) -> Option<(RoutineInfo, u32)> {
+        let at_once =
+            |from: Resume| Some((self.at_stage(from.eip).or_else(|| self.entered(&from))?, from.eip));
+        if let Some(known) = at_work.and_then(at_once) {
+            return Some(known);
         }
-        // The return address of the frame below is where the owner of this one goes on.
-        let mut at = link.wrapping_sub(4);
-        while at >= low && at < link {
-            if let Some(value) = self.word(at)
-                && let Some(info) = self.at_stage(value)
-                && at + 4 + 4 * u32::from(info.locals) <= link
-            {
-                return Some((info, value));
-            }
-            at = at.wrapping_sub(4);
-        }
-        None
+        (low..link).step_by(4).find_map(|at| {
+            let value = self.word(at)?;
+            let info = self.at_stage(value)?;
+            (at + 4 + 4 * u32::from(info.locals) <= link).then_some((info, value))
+        })
     }
 
-    /// The highest slot below a link that returns into executed code.
-    fn returns(&self, low: u32, link: u32) -> Option<u32> {
+    /// Where the owner of a link goes on, if that is executed code: the frame below returns there, if there is
+    /// one. Else it is the highest slot that returns into code, for stubs have no frames.
+    fn returns(&self, framed: bool, low: u32, link: u32) -> Option<u32> {
         let code = |value: &u32| {
             recorder::symbol(self.names.kernel(), Va(*value)).is_some()
                 && self.m.peek(self.thread.cr3, Va(*value), &mut [0]).is_ok()
                 && self.names.kernel().image().routine(Va(*value)).is_none()
         };
-        (low..link).step_by(4).rev().filter_map(|at| self.word(at)).find(code)
+        let returns = self.word(low).filter(|value| framed && low < link && code(value));
+        returns.or_else(|| (low..link).step_by(4).rev().filter_map(|at| self.word(at)).find(code))
     }
 
     fn title(&self, info: &RoutineInfo, link: u32) -> String {
@@ -243,7 +293,7 @@ impl<'a> Walk<'a> {
     /// was passed, right below the routine's locals.
     fn name_call(&self, info: &RoutineInfo, eip: u32, low: u32, link: u32, slots: &mut Vec<(u32, String)>) {
         let locals = link.saturating_sub(4 * u32::from(info.locals));
-        let mut below = (low..locals).step_by(4).rev();
+        let mut below = (low..locals).step_by(4);
         let Some(returns) = below.find(|at| self.word(*at) == Some(eip)) else { return };
         // The frame below is the callee's, if it has one: then it names them.
         let mut name = |at: u32, text: String| {
@@ -300,10 +350,12 @@ impl<'a> Walk<'a> {
             .map(|(at, size, layout)| (*at, *size, *layout, self.names.fields(layout).unwrap_or_default()))
             .collect();
         let name_of = |at: u32| -> String {
-            for (from, size, layout, fields) in &layouts {
-                if !(*from..from + size).contains(&at) {
-                    continue;
-                }
+            // The end of a frame may not be there: then what lies in its place begins behind the frame.
+            let holds =
+                |(from, size, ..): &&(u32, u32, &str, &[fields::Field])| (*from..from + size).contains(&at);
+            if let Some((from, _, layout, fields)) =
+                layouts.iter().filter(holds).max_by_key(|(from, ..)| *from)
+            {
                 let offset = at - from;
                 let inside = |field: &&fields::Field| {
                     (field.offset..field.offset + field.size.max(4)).contains(&offset)
@@ -392,7 +444,7 @@ mod tests {
             for part in [
                 "KSWITCHFRAME.",
                 "KTRAP_FRAME.Eip ",
-                "KTRAP_FRAME.Eflags",
+                if name == "nt" { "KTRAP_FRAME.EFlags" } else { "KTRAP_FRAME.Eflags" },
                 "NtDelayExecution argument 1",
                 "saved EBP",
                 "return address",
@@ -431,6 +483,61 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Threads of every kind: that wait, are suspended, have never run, were preempted, run an APC, end.
+    const KINDS: &str = "# A case.\nprocess app\nthread main in=app\nthread worker in=app\n\
+                         thread sleeper in=app\nthread young in=app suspended\n\
+                         sleeper NtDelayExecution alertable=yes interval=forever\n\
+                         main NtSuspendThread thread=worker\n\
+                         main NtQueueApcThread thread=sleeper context=5\n\
+                         main NtQueueApcThread thread=young context=5\n\
+                         main NtResumeThread thread=young\n\
+                         main NtTerminateThread thread=worker status=1\n\
+                         driver queue-apc thread=main target=sleeper kind=normal\n\
+                         main NtTerminateProcess process=self status=1\n";
+
+    #[test]
+    fn no_slot_in_ring_0_is_without_a_name() {
+        let case = recorder::Case::parse("x", "x", KINDS).unwrap();
+        for name in ["nt", "reactos"] {
+            let kernel = recorder::kernels::by_name(name).unwrap();
+            let recording = recorder::record(&case, kernel).unwrap();
+            for record in std::iter::once(&recording.boot).chain(&recording.events) {
+                let m = &record.machine;
+                let names = Names::new(kernel, m, &record.named);
+                for thread in kernel.threads(m) {
+                    let stacks = stacks(&names, m, &thread);
+                    for stack in stacks.iter().filter(|stack| stack.ring == 0) {
+                        let unnamed = stack.slots.iter().filter(|slot| slot.name.is_empty()).count();
+                        let who = names.object(thread.id);
+                        assert_eq!(unnamed, 0, "{name}, {}: {who}\n{}", record.text, picture(stack));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn who_was_interrupted_in_ring_0_has_its_own_stack_behind_the_trap_frame() {
+        // The kernel itself faults, in the first stage of a routine that has its frame already.
+        let text = "# A case.\nprocess app\nthread main in=app\nthread worker in=app\n\
+                    main NtGetContextThread thread=worker flags=control\n";
+        let stacks = stacks_of("reactos", text, "worker", 4, None);
+        let text = picture(&stacks[0]) + &walked(&stacks);
+        let lines: Vec<&str> = text.lines().collect();
+        let eflags = lines.iter().position(|line| line.contains("KTRAP_FRAME.Eflags")).unwrap();
+        for (line, part) in lines[eflags + 1..].iter().zip(["saved EBP", "return address"]) {
+            assert!(line.contains(part), "{part} does not follow in\n{text}");
+        }
+        for part in
+            ["KiTrapProlog.TrapFrame", "KeGetContextKernelRoutine argument 1\n", "KiTrapHandler argument 1\n"]
+        {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+        assert!(text.contains("  KeGetContextKernelRoutine("), "{text}");
+        // The frame of the entry from ring 3 ends where the floating-point area begins.
+        assert!(text.contains("FX_SAVE_AREA.ControlWord") && !text.contains(".V86"), "{text}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::Names;
 use super::fields::{self, Field};
+use crate::words::counted;
 use contract::{Kernel, Named, ObjectId};
 use guest::FieldInfo;
 use machine::{Machine, Va};
@@ -28,7 +29,7 @@ impl Target {
     /// What it is and where: `worker ETHREAD.ExitStatus, 4 bytes at 81003EF0`.
     pub fn title(&self) -> String {
         let Target { label, size, at, .. } = self;
-        format!("{label}, {size} byte{} at {at}", if *size == 1 { "" } else { "s" })
+        format!("{label}, {} at {at}", counted(*size, "byte"))
     }
 }
 

@@ -8,6 +8,7 @@ use crate::explain::{
 };
 use crate::formats::Entry;
 use crate::judge::Verdict;
+use crate::words::counted;
 use contract::Kernel;
 use golden::{By, LeftBehind, Told};
 use maud::{Markup, html};
@@ -258,7 +259,8 @@ fn details(lanes: &[Lane; 2], index: usize) -> Markup {
         details .private {
             summary {
                 @for (lane, (rows, changes)) in lanes.iter().zip(&sides) {
-                    span .count { b { (lane.name) } " " (calls(rows)) " calls, " (changes.len()) " fields" }
+                    span .count { b { (lane.name) }
+                        " " (counted(calls(rows), "call")) ", " (counted(changes.len(), "field")) }
                     " "
                 }
             }

@@ -2,6 +2,7 @@
 
 use super::{Listed, chip, document, rule};
 use crate::judge::Verdict;
+use crate::words::counted;
 use maud::{Markup, html};
 
 /// The overview of a run.
@@ -16,7 +17,7 @@ pub fn page(cases: &[Listed]) -> String {
     let body = html! {
         header .top {
             p .brand { "Tandem" }
-            h1 { "Two kernels, " (total) " cases" }
+            h1 { "Two kernels, " (counted(total, "case")) }
             p .lead {
                 "Each case ran on two kernels, on one i386, from the same events. What a program could tell \
                  apart is compared; where they part, the case says why."
@@ -158,5 +159,7 @@ mod tests {
             let head = format!("<h2 id=\"{anchor}\">{name}</h2>");
             assert!(page.contains(&head), "{head} is missing in\n{page}");
         }
+        assert!(page.contains("<h1>Two kernels, 4 cases</h1>"));
+        assert!(super::page(&[listed("alone")]).contains("<h1>Two kernels, 1 case</h1>"));
     }
 }

@@ -62,7 +62,7 @@ pub(crate) fn fill(m: &mut Machine, thread: KThread, frame: KTrapFrame, raw: &mu
         put(raw, layout.ebp(), m.get(frame.ebp())?);
         put(raw, layout.eip(), m.get(frame.eip())?);
         put(raw, layout.seg_cs(), m.get(frame.seg_cs())? & 0xFFFF);
-        put(raw, layout.eflags(), m.get(frame.eflags())?);
+        put(raw, layout.e_flags(), m.get(frame.e_flags())?);
         put(raw, layout.esp(), m.get(frame.hardware_esp())?);
         put(raw, layout.seg_ss(), m.get(frame.hardware_seg_ss())? & 0xFFFF);
     }
@@ -111,7 +111,7 @@ pub(crate) fn apply(m: &mut Machine, thread: KThread, frame: KTrapFrame, raw: &[
     let has = |group: u32| groups & group == group;
     if has(context::CONTROL) {
         let iopl = if m.get(thread.iopl())? != 0 { flags::IOPL } else { 0 };
-        m.set(frame.eflags(), sanitize_flags(given(layout.eflags())) | iopl)?;
+        m.set(frame.e_flags(), sanitize_flags(given(layout.e_flags())) | iopl)?;
         m.set(frame.ebp(), given(layout.ebp()))?;
         m.set(frame.eip(), given(layout.eip()))?;
         m.set(frame.seg_cs(), user_code_selector(given(layout.seg_cs())))?;

@@ -177,7 +177,7 @@ pub(crate) fn ki_initialize_user_apc(nt: &Nt, f: &mut Frame) -> Result<Flow, Fau
         return Ok(Flow::Return(0));
     }
     let frame = f.arg_ptr::<KTrapFrame>(1)?;
-    if f.m.get(frame.eflags())? & machine::registers::flags::VM != 0 {
+    if f.m.get(frame.e_flags())? & machine::registers::flags::VM != 0 {
         return Ok(Flow::Return(0));
     }
     let args = [f.arg(2)?, f.arg(3)?, f.arg(4)?, f.arg(5)?];
@@ -218,14 +218,14 @@ fn write_frame(m: &mut Machine, nt: &Nt, frame: KTrapFrame, args: [u32; 4]) -> R
     if !is_writable(m, esp.add(USER_APC_FRAME))? || m.put(esp, &raw).is_err() {
         return Ok(false);
     }
-    let old = m.get(frame.eflags())?;
+    let old = m.get(frame.e_flags())?;
     let thread = current(m)?.tcb();
     let iopl = if m.get(thread.iopl())? != 0 { machine::registers::flags::IOPL } else { 0 };
     m.set(frame.eip(), nt.code.ntdll.symbol("KiUserApcDispatcher").0)?;
     m.set(frame.hardware_esp(), esp.0)?;
     context::canonical_selectors(m, frame)?;
     m.set(frame.err_code(), 0)?;
-    m.set(frame.eflags(), context::sanitize_flags(old) | iopl)?;
+    m.set(frame.e_flags(), context::sanitize_flags(old) | iopl)?;
     Ok(true)
 }
 

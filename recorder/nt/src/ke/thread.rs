@@ -135,7 +135,7 @@ fn init_trap_frame(m: &mut Machine, frame: KTrapFrame, context: &[u8]) -> Result
     let flags = given(layout.context_flags());
     let has = |group: u32| flags & group == group;
     m.zero(frame.va(), KTrapFrame::EXTENT)?;
-    m.set(frame.eflags(), sanitize_flags(given(layout.eflags())))?;
+    m.set(frame.e_flags(), sanitize_flags(given(layout.e_flags())))?;
     m.set(frame.ebp(), given(layout.ebp()))?;
     m.set(frame.eip(), given(layout.eip()))?;
     m.set(frame.seg_cs(), super::context::user_code_selector(given(layout.seg_cs())))?;

@@ -130,8 +130,8 @@ fn user_record(m: &mut Machine, frame: KTrapFrame, vector: u32, cr2: u32) -> Res
     let (code, information) = match vector {
         0 => plain(Status::INTEGER_DIVIDE_BY_ZERO.0),
         DEBUG => {
-            let eflags = m.get(frame.eflags())?;
-            m.set(frame.eflags(), eflags & !flags::TF)?;
+            let eflags = m.get(frame.e_flags())?;
+            m.set(frame.e_flags(), eflags & !flags::TF)?;
             plain(Status::SINGLE_STEP.0)
         }
         BREAKPOINT => {

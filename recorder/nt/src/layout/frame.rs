@@ -33,7 +33,7 @@ guest_struct! {
         0x64 err_code: u32,
         0x68 eip: u32,
         0x6C seg_cs: u32,
-        0x70 eflags: u32,
+        0x70 e_flags: u32,
         0x74 hardware_esp: u32,
         0x78 hardware_seg_ss: u32,
         0x7C v86_es: u32,
@@ -66,6 +66,28 @@ guest_struct! {
         0x4 start_routine: Va,
         0x8 start_context: u32,
         0xC user_thread: u32,
+    }
+}
+guest_struct! {
+    /// What is left of KSTART_FRAME while the routine is at work that KiThreadStartup has called (5.3). The
+    /// sheet gives it no name.
+    pub(crate) struct StartLeft [0x4] {
+        0x0 user_thread: u32,
+    }
+}
+guest_struct! {
+    /// What a stub keeps on the stack between raising the IRQL and lowering it again (2.2, 5.5): the
+    /// argument of its KfLowerIrql.
+    pub(crate) struct RaisedFrom [0x4] {
+        0x0 old_irql: u32,
+    }
+}
+guest_struct! {
+    /// What HalpSoftwareInterrupt saves of its caller.
+    pub(crate) struct SavedVolatile [0xC] {
+        0x0 edx: u32,
+        0x4 ecx: u32,
+        0x8 eax: u32,
     }
 }
 guest_struct! {

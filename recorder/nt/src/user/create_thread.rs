@@ -158,7 +158,7 @@ pub(crate) fn initial_context(nt: &Nt, first: bool, stack_base: u32, parameter: 
         (layout.seg_es(), 0x20),
         (layout.seg_fs(), 0x38),
         (layout.seg_ss(), 0x20),
-        (layout.eflags(), 0x3000),
+        (layout.e_flags(), 0x3000),
     ] {
         let at = slot.at.0 as usize;
         raw[at..at + 4].copy_from_slice(&value.to_le_bytes());

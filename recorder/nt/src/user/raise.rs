@@ -60,7 +60,7 @@ fn raise(nt: &Nt, f: &mut Frame, code: u32) -> Result<Flow, Fault> {
         (to.ebp(), saved),
         (to.eip(), back),
         (to.seg_cs(), selector(Seg::Cs)),
-        (to.eflags(), cpu.eflags),
+        (to.e_flags(), cpu.eflags),
         (to.esp(), esp),
         (to.seg_ss(), selector(Seg::Ss)),
     ];

@@ -163,7 +163,7 @@ macro_rules! layouts {
 }
 layouts! {
     "ETHREAD" EThread, "EPROCESS" EProcess, "KTHREAD" KThread, "KPROCESS" KProcess, "KAPC" KApc,
-    "KTRAP_FRAME" TrapFrame, "CONTEXT" Context, "KSWITCHFRAME" SwitchFrame, "START_FRAME" StartFrame, "FX_SAVE_AREA" FxSaveArea, "KPCR" Kpcr, "KWAIT_BLOCK" KWaitBlock, "KTIMER" KTimer,
+    "KTRAP_FRAME" TrapFrame, "CONTEXT" Context, "KSWITCHFRAME" SwitchFrame, "START_FRAME" StartFrame, "PsBeginThread" SystemStart, "KiTrapProlog" OldTrapFrame, "FX_SAVE_AREA" FxSaveArea, "KPCR" Kpcr, "KWAIT_BLOCK" KWaitBlock, "KTIMER" KTimer,
     "DISPATCHER_HEADER" Header, "KMUTANT" KMutant, "KSEMAPHORE" KSemaphore, "FAST_MUTEX" FastMutex,
     "OBJECT_HEADER" ObjectHeader, "CID_OBJECT" CidObject, "HANDLE_BLOCK" HandleBlock, "TEB" Teb,
     "PEB" Peb, "POOL_HEADER" PoolHeader, "GLOBALS" Globals, "KTSS" Ktss, "KUSER_SHARED_DATA" SharedData,

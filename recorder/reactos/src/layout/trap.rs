@@ -73,6 +73,23 @@ guest_struct! {
 }
 
 guest_struct! {
+    /// What a system thread's first stack holds behind the switch frame (4.3), and for good: PsBeginThread
+    /// never returns. The sheet gives it no name.
+    pub(crate) struct SystemStart [0xC] {
+        0x0 return_address: u32,
+        0x4 start_routine: Va,
+        0x8 start_context: u32,
+    }
+}
+
+guest_struct! {
+    /// What KiTrapProlog keeps of the thread below the frame that it makes (6.3).
+    pub(crate) struct OldTrapFrame [0x4] {
+        0x0 trap_frame: Va,
+    }
+}
+
+guest_struct! {
     /// FX_SAVE_AREA (2.4): the processor's image, and what the kernel keeps behind it.
     pub(crate) struct FxSaveArea [0x210] {
         0x000 control_word: u16,

@@ -19,7 +19,7 @@ pub(crate) fn from_frame(m: &mut Machine, frame: TrapFrame, to: Context, flags: 
             (to.ebp(), frame.ebp()),
             (to.eip(), frame.eip()),
             (to.seg_cs(), frame.cs()),
-            (to.eflags(), frame.eflags()),
+            (to.e_flags(), frame.eflags()),
             (to.esp(), frame.esp()),
         ];
         copy(m, &words)?;
@@ -60,7 +60,7 @@ pub(crate) fn to_frame(m: &mut Machine, from: Context, frame: TrapFrame) -> R<()
             (frame.esp(), from.esp()),
             (frame.cs(), from.seg_cs()),
             (frame.eip(), from.eip()),
-            (frame.eflags(), from.eflags()),
+            (frame.eflags(), from.e_flags()),
             (frame.ebp(), from.ebp()),
         ];
         copy(m, &words)?;

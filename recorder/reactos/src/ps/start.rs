@@ -63,7 +63,7 @@ pub(crate) fn with_context(m: &mut Machine, thread: EThread, from: Context, stub
     m.set(frame.previous_mode(), USER_MODE)?;
     m.set(frame.exception_list(), u32::MAX)?;
     m.set(frame.fs(), selector::TEB)?;
-    let eflags = (m.get(from.eflags())? | flags::IF) & !(flags::VM | flags::NT | flags::IOPL);
+    let eflags = (m.get(from.e_flags())? | flags::IF) & !(flags::VM | flags::NT | flags::IOPL);
     m.set(frame.eflags(), eflags)?;
     let valid = ke::fpu::context_to_area(m, top.sub(FX_AREA), from)?;
     m.set(tcb.npx_state(), if valid { npx::VALID } else { npx::INVALID })?;

@@ -221,7 +221,7 @@ pub(crate) fn fill_context(m: &mut machine::Machine, to: Context, eip: Va, esp: 
         (to.seg_gs(), data),
         (to.seg_ss(), data),
         (to.seg_fs(), u32::from(selector::TEB)),
-        (to.eflags(), 0x202),
+        (to.e_flags(), 0x202),
         (to.esp(), esp.0),
     ];
     for (slot, value) in words {
