@@ -25,6 +25,7 @@ enum Deed {
     /// A copy is made, or the last one put back.
     Copy,
     PutBack,
+    Forget,
 }
 
 /// Something that happens to a memory or to the one behind it.
@@ -55,6 +56,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => (frame(), any::<u8>()).prop_map(|(frame, byte)| Deed::Page { frame, byte }),
         2 => Just(Deed::Copy),
         1 => Just(Deed::PutBack),
+        1 => Just(Deed::Forget),
     ]
 }
 
@@ -74,6 +76,7 @@ fn happen(memory: &mut Memory, copy: &mut Memory, deed: &Deed) {
         Deed::Page { frame, byte } => *memory.page_mut(*frame).unwrap() = [*byte; PAGE as usize],
         Deed::Copy => *copy = memory.clone(),
         Deed::PutBack => memory.clone_from(copy),
+        Deed::Forget => memory.forget_writes(),
     }
 }
 
@@ -150,4 +153,16 @@ fn what_was_not_written_is_not_told_however_long_it_is_followed() {
     let other = newer.clone();
     newer.write(Pa(3 * PAGE), &[9]);
     assert_eq!(told(&newer, &other), [(3, u64::MAX)], "a copy follows nobody");
+}
+
+#[test]
+fn a_copy_of_what_has_forgotten_its_writes_is_followed_without_them() {
+    let mut before = Memory::new(PAGES);
+    before.write(Pa(3 * PAGE), &[1; PAGE as usize]);
+    before.forget_writes();
+    let (mut newer, mut older) = (before.clone(), Memory::new(PAGES));
+    older.catch_up(&mut newer);
+    newer.write(Pa(3 * PAGE + 200), &[2]);
+    let told: Vec<_> = newer.apart(&older).map(|page| (page.frame, page.lines)).collect();
+    assert_eq!(told, [(3, 0b1_1000)]);
 }

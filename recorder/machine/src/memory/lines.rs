@@ -85,14 +85,21 @@ impl Memory {
                 }
             }
         } else {
-            for group in newer.groups.iter_mut().flatten() {
-                (0..GROUP).for_each(|slot| forget(group, slot));
-            }
+            newer.forget_writes();
             *self = newer.clone();
             newer.pair = Some(Arc::new(()));
             self.pair.clone_from(&newer.pair);
         }
         debug_assert!(self == newer, "a line was written without a mark");
+    }
+
+    /// Forgets which lines were written up to now, on pages that nobody shares: whoever follows a copy of
+    /// this memory has less to look at then.
+    pub fn forget_writes(&mut self) {
+        self.pair = None;
+        for group in self.groups.iter_mut().flatten() {
+            (0..GROUP).for_each(|slot| forget(group, slot));
+        }
     }
 
     /// Whether an older memory has caught up with this one, and neither was put back since.
