@@ -113,12 +113,13 @@ impl Expected<'_> {
     /// What of a step is otherwise, but for what it ran.
     fn otherwise(&self, step: &TraceStep) -> u8 {
         let (went, value) = ended(step.went);
-        u8::from(step.at != self.at) * AT
-            | u8::from(step.depth != self.depth) * DEPTH
-            | u8::from(step.thread != self.thread) * THREAD
-            | u8::from(step.args[..] != *self.args) * ARGS
-            | u8::from(went != self.went) * WENT
-            | u8::from(value.is_some_and(|value| value != self.value)) * VALUE
+        let told = |otherwise: bool, flag: u8| if otherwise { flag } else { 0 };
+        told(step.at != self.at, AT)
+            | told(step.depth != self.depth, DEPTH)
+            | told(step.thread != self.thread, THREAD)
+            | told(step.args[..] != *self.args, ARGS)
+            | told(went != self.went, WENT)
+            | told(value.is_some_and(|value| value != self.value), VALUE)
     }
 }
 
@@ -165,7 +166,7 @@ pub(super) fn write(steps: &[TraceStep]) -> Vec<u8> {
             expected = Expected::of(before, past.same(step.routine, step.stage));
         }
         past.learn(way, index, step);
-        let flags = u8::from(routine) * ROUTINE | expected.otherwise(step);
+        let flags = expected.otherwise(step) | if routine { ROUTINE } else { 0 };
         out.push(flags);
         if flags != 0 {
             tell(step, flags, before.last().map_or(0, |last| last.at), expected.args, &mut out);
