@@ -20,7 +20,7 @@ pub(crate) fn pack(bytes: &[u8], packed: &mut Vec<u8>) {
 /// Unpacks what [`pack`] gave, up to `limit` bytes. The text says what is wrong.
 pub(crate) fn unpack(packed: &[u8], limit: usize) -> Result<Vec<u8>, String> {
     let Some((length, stream)) = packed.split_first_chunk::<4>() else {
-        return Err(format!("{} bytes, which hold no length", packed.len()));
+        return Err("what is packed is too short to hold a length".to_owned());
     };
     let length = u32::from_le_bytes(*length) as usize;
     if length > limit || length > RATIO_MAX * stream.len() {

@@ -110,7 +110,7 @@ impl Unpacker {
     /// cannot be gone on with then.
     pub(crate) fn unpack(&mut self, packed: &[u8], limit: usize) -> Result<Vec<u8>, String> {
         let Some((length, mut blocks)) = packed.split_first_chunk::<4>() else {
-            return Err(format!("{} bytes, which hold no length", packed.len()));
+            return Err("what is packed is too short to hold a length".to_owned());
         };
         let length = u32::from_le_bytes(*length) as usize;
         if length > limit || length > RATIO_MAX * blocks.len() {

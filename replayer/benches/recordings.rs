@@ -56,7 +56,10 @@ fn main() {
             .into_iter()
             .find(|(known, _)| *known == name)
             .expect("drive, record, write, disk or explain");
-        pairs.iter().for_each(|(case, kernel)| work(case, *kernel));
+        for (case, kernel) in &pairs {
+            work(case, *kernel);
+            clear();
+        }
         return;
     }
     cost(&pairs);
@@ -81,11 +84,19 @@ fn write(case: &Case, kernel: &'static dyn Kernel) {
 
 /// Through a temporary file beside the recording's, as the program does it.
 fn disk(case: &Case, kernel: &'static dyn Kernel) {
-    let path = std::env::temp_dir().join(format!("tandem-bench-{}.rec", std::process::id()));
     let write =
         |file| recorder::record_into(case, kernel, false, file).map(drop).map_err(std::io::Error::other);
-    recorder::recording::write_beside(&path, write).expect("it is written");
-    std::fs::remove_file(&path).expect("the file goes");
+    recorder::recording::write_beside(&written(), write).expect("it is written");
+}
+
+/// The file that [`disk`] writes.
+fn written() -> PathBuf {
+    std::env::temp_dir().join(format!("tandem-bench-{}.rec", std::process::id()))
+}
+
+/// Takes away what was written to disk, if anything was: nobody who records does.
+fn clear() {
+    let _ = std::fs::remove_file(written());
 }
 
 fn cost(pairs: &[Pair]) {
@@ -100,6 +111,7 @@ fn cost(pairs: &[Pair]) {
                 let start = Instant::now();
                 works[index](case, *kernel);
                 least[index] = least[index].min(start.elapsed());
+                clear();
             }
         }
         best.iter_mut().zip(least).for_each(|(best, least)| *best += least);

@@ -580,6 +580,15 @@ mod tests {
     }
 
     #[test]
+    fn what_iret_was_to_return_by_is_named() {
+        let text = "# A case.\nprocess app\nthread main in=app\nmain NtContinue flags=control segcs=0\n";
+        let stacks = stacks_of("reactos", text, "main", 3, None);
+        let slots = stacks[0].slots.iter().filter(|slot| slot.name.starts_with("IRET "));
+        let told: Vec<(&str, u32)> = slots.map(|slot| (slot.name.as_str(), slot.value)).collect();
+        assert_eq!((told.len(), told[1]), (3, ("IRET CS", 0)), "{}", picture(&stacks[0]));
+    }
+
+    #[test]
     fn each_context_of_an_apc_inside_another_one_is_named() {
         let text = "# A case.\nprocess app\nthread main in=app\nthread worker in=app suspended\n\
                     main NtQueueApcThread thread=worker context=5\nmain NtResumeThread thread=worker\n";
