@@ -67,6 +67,8 @@ mod tests {
         for length in [0, 999, 1001, u32::MAX] {
             assert!(unpack(&with(length), usize::MAX).is_err(), "{length}");
         }
+        let told = format!("{} bytes packed in {}", u32::MAX, packed.len() - 4);
+        assert_eq!(unpack(&with(u32::MAX), usize::MAX), Err(told));
         assert!(unpack(&[1, 0], usize::MAX).is_err());
         assert!(unpack(&packed[..packed.len() - 1], usize::MAX).is_err());
         assert!(unpack(&[&packed[..], &[0]].concat(), usize::MAX).is_err());
