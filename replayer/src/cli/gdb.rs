@@ -1,6 +1,6 @@
 //! `tandem gdb`: a debugger on either side.
 
-use super::{FINE, GdbOptions, case, kernel, messages::Messages};
+use super::{FINE, GdbOptions, case, has_event, kernel, messages::Messages};
 use crate::corpus::show;
 use crate::gdb::timeline::Timeline;
 use crate::gdb::{serve, symbols};
@@ -18,7 +18,7 @@ pub(super) fn run(here: &Path, options: &GdbOptions, messages: &mut Messages) ->
     let kernel = kernel(&options.kernel)?;
     let last = case.lines.len();
     let (event, instructions) = options.at;
-    ensure!(event <= last, "{} has {}; there is no event {event}", case.name, counted(last, "event"));
+    has_event(&case, event)?;
     let recording = recorder::record(&case, kernel).context(shown)?;
     let mut line = Timeline::new(&recording, kernel)?;
     line.seek_instant(event, instructions)?;

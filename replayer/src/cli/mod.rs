@@ -15,6 +15,7 @@ mod trace;
 mod verbs;
 mod who;
 
+use crate::words::counted;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use messages::Messages;
@@ -341,6 +342,14 @@ fn ended(written: std::io::Result<()>, status: u8) -> u8 {
 }
 
 /// The kernel of that name; clap has checked that there is one.
+/// That a case has an event of this number.
+fn has_event(case: &recorder::Case, event: usize) -> anyhow::Result<()> {
+    let last = case.lines.len();
+    let events = counted(last, "event");
+    anyhow::ensure!(event <= last, "{} has {events}; there is no event {event}", case.name);
+    Ok(())
+}
+
 fn kernel(name: &str) -> anyhow::Result<&'static dyn contract::Kernel> {
     recorder::kernels::by_name(name).ok_or_else(|| anyhow::anyhow!("no kernel is named {name}"))
 }

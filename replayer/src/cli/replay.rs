@@ -50,8 +50,10 @@ pub(super) fn run(
         let checkpoints = counted(verified.checkpoints, "checkpoint");
         let each = if verified.checkpoints == 1 { "" } else { "each of " };
         messages.line(&format!(
-            "{subject}: {}, {}, the same to the byte: from the start, from {each}{checkpoints}, and after a round trip",
- counted(events, "event"), counted(instructions, "instruction")
+            "{subject}: {}, {}, the same to the byte: from the start, from {each}{checkpoints}, and after a \
+             round trip",
+            counted(events, "event"),
+            counted(instructions, "instruction")
         ))?;
     }
     let (bytes, sizes) = archive.sizes();

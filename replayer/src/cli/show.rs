@@ -1,6 +1,6 @@
 //! `tandem show`: what a kernel looks like after an event.
 
-use super::{FINE, ShowOptions, case, kernel, messages::Messages};
+use super::{FINE, ShowOptions, case, has_event, kernel, messages::Messages};
 use crate::explain::{self, Names, fields, stack, target};
 use crate::words::counted;
 use anyhow::Context;
@@ -70,12 +70,7 @@ pub(super) fn run(here: &Path, options: &ShowOptions, messages: &mut Messages) -
     let kernel = kernel(&options.kernel)?;
     let last = case.lines.len();
     let (wanted, instructions) = options.at.unwrap_or((last, None));
-    anyhow::ensure!(
-        wanted <= last,
-        "{} has {}; there is no event {wanted}",
-        case.name,
-        counted(last, "event")
-    );
+    has_event(&case, wanted)?;
     let recording = recorder::record(&case, kernel).context(shown)?;
     let mut player = Player::at(&recording, kernel, wanted, 0)?;
     let before = player.machine().clone();

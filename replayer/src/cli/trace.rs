@@ -1,8 +1,7 @@
 //! `tandem trace`: what a kernel called.
 
-use super::{FINE, TraceOptions, case, heading, kernel, messages::Messages};
+use super::{FINE, TraceOptions, case, has_event, heading, kernel, messages::Messages};
 use crate::explain::{Interrupts, Names, rows, told_calls};
-use crate::words::counted;
 use anyhow::Context;
 use std::path::Path;
 
@@ -14,13 +13,7 @@ pub(super) fn run(here: &Path, options: &TraceOptions, messages: &mut Messages) 
         Some(event) => event..=event,
         None => 1..=last,
     };
-    anyhow::ensure!(
-        *events.start() <= last,
-        "{} has {}; there is no event {}",
-        case.name,
-        counted(last, "event"),
-        events.start()
-    );
+    has_event(&case, *events.start())?;
     let recording = recorder::record(&case, kernel).context(shown)?;
     let interrupts = match options.interrupts {
         true => Interrupts::default(),
