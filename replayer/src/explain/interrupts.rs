@@ -8,7 +8,6 @@
 //! stretch: never by the names of routines.
 
 use super::calls;
-use crate::words::counted;
 use contract::{Activity, Block, Kernel, Named, ObjectId, View};
 use machine::registers::flags;
 use machine::{Machine, Stop, Until, Va};
@@ -111,8 +110,8 @@ impl Interrupts {
         match times {
             1 => format!("({of})"),
             // A vector's number stands behind the word.
-            _ if vector == self.clock => format!("({})", counted(times, &of)),
-            _ => format!("({of}, {})", counted(times, "time")),
+            _ if vector == self.clock => format!("({times} {of}s)"),
+            _ => format!("({of}, {times} times)"),
         }
     }
 }
