@@ -83,7 +83,8 @@ guest_struct! {
     }
 }
 guest_struct! {
-    /// What HalpSoftwareInterrupt saves of its caller.
+    /// What HalpSoftwareInterrupt saves of its caller. The stub is ours: the sheet says when software
+    /// interrupts are taken (1.6), and not from where.
     pub(crate) struct SavedVolatile [0xC] {
         0x0 edx: u32,
         0x4 ecx: u32,
