@@ -36,6 +36,8 @@ const RESERVED: [&str; 19] = [
     "no",
 ];
 
+const NOT_CREATED: &str = "not created before this line";
+
 impl Parser<'_> {
     pub(super) fn unknown_actor(&self, word: &Word) -> Problem {
         let title = format!("nothing is named `{}`", word.text);
@@ -48,14 +50,12 @@ impl Parser<'_> {
         worlds.dedup();
         let threads = threads.map(|(name, _)| name.as_str()).filter(|name| *name != "SystemThread");
         let known: Vec<&str> = threads.chain(worlds.iter().copied()).collect();
-        let problem = self.unknown(word, title, known.iter().copied());
-        if nearest(word.text, known).is_some() || self.created_later(word).is_some() {
-            return problem;
-        }
-        problem.help(format!(
-            "a line begins with a thread (`e = main NtCreateEvent` creates an event), or with one of {}",
-            worlds.join(", ")
-        ))
+        self.meant(word, &title, known.into_iter()).unwrap_or_else(|| {
+            Problem::new(word.span.clone(), title, NOT_CREATED).help(format!(
+                "a line begins with a thread (`e = main NtCreateEvent` creates an event), or with one of {}",
+                worlds.join(", ")
+            ))
+        })
     }
 
     pub(super) fn unknown_verb<'c>(&self, word: &Word, known: impl Iterator<Item = &'c str>) -> Problem {
@@ -77,22 +77,22 @@ impl Parser<'_> {
         title: String,
         known: impl Iterator<Item = &'c str>,
     ) -> Problem {
+        let meant = self.meant(word, &title, known);
+        meant.unwrap_or_else(|| Problem::new(word.span.clone(), title, NOT_CREATED))
+    }
+
+    /// What may have been meant by a name that is not known here; none where nothing is near.
+    fn meant<'c>(&self, word: &Word, title: &str, known: impl Iterator<Item = &'c str>) -> Option<Problem> {
+        let problem = |label: String| Problem::new(word.span.clone(), title, label);
         if let Some(later) = self.created_later(word) {
-            return Problem::new(word.span.clone(), title, "not created before this line")
-                .other(later, "created only here");
+            return Some(problem(NOT_CREATED.to_owned()).other(later, "created only here"));
         }
-        match nearest(word.text, known) {
-            Some(meant) => {
-                let problem = Problem::new(word.span.clone(), title, format!("did you mean `{meant}`?"));
-                match self.names.get(meant) {
-                    Some((_, created)) => {
-                        self.pointing(problem, created, format!("`{meant}` is created here"))
-                    }
-                    None => problem,
-                }
-            }
-            None => Problem::new(word.span.clone(), title, "not created before this line"),
-        }
+        let meant = nearest(word.text, known)?;
+        let problem = problem(format!("did you mean `{meant}`?"));
+        Some(match self.names.get(meant) {
+            Some((_, created)) => self.pointing(problem, created, format!("`{meant}` is created here")),
+            None => problem,
+        })
     }
 
     /// Where a later line creates the name.
