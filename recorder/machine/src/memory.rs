@@ -270,6 +270,21 @@ mod tests {
     }
 
     #[test]
+    fn pages_that_were_written_apart_may_hold_the_same() {
+        let mut memory = Memory::new(200);
+        for frame in [3, 4, 0x60] {
+            memory.write(Pa(frame * PAGE), &[7]);
+        }
+        let older = memory.clone();
+        for (frame, byte) in [(3, 7), (0x61, 0), (0x60, 9)] {
+            memory.write(Pa(frame * PAGE), &[byte]);
+        }
+        let apart: Vec<_> = memory.apart(&older).map(|page| (page.frame, page.new[0], page.old[0])).collect();
+        assert_eq!(apart, [(3, 7, 7), (0x60, 9, 7), (0x61, 0, 0)]);
+        assert_eq!(memory.changed(&older), [0x60]);
+    }
+
+    #[test]
     fn memories_of_different_sizes_differ_in_what_only_one_has() {
         let (small, large) = (Memory::new(16), Memory::new(48));
         assert_eq!(small.changed(&large), (16..48).collect::<Vec<u32>>());
