@@ -2,6 +2,7 @@
 //!
 //! It is packed by itself: its length (four bytes, little-endian) and a deflate stream.
 
+use crate::pack::claimed;
 use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::stream::{InflateState, inflate};
 use miniz_oxide::{DataFormat, MZFlush, MZStatus};
@@ -19,13 +20,7 @@ pub(crate) fn pack(bytes: &[u8], packed: &mut Vec<u8>) {
 
 /// Unpacks what [`pack`] gave, up to `limit` bytes. The text says what is wrong.
 pub(crate) fn unpack(packed: &[u8], limit: usize) -> Result<Vec<u8>, String> {
-    let Some((length, stream)) = packed.split_first_chunk::<4>() else {
-        return Err("what is packed is too short to hold a length".to_owned());
-    };
-    let length = u32::from_le_bytes(*length) as usize;
-    if length > limit || length > RATIO_MAX * stream.len() {
-        return Err(format!("{length} bytes packed in {}", stream.len()));
-    }
+    let (length, stream) = claimed(packed, limit, RATIO_MAX)?;
     // One byte more, to notice when there is more.
     let mut bytes = vec![0; length + 1];
     let mut state = InflateState::new_boxed(DataFormat::Raw);
@@ -60,17 +55,6 @@ mod tests {
 
     #[test]
     fn a_length_that_lies_is_refused_before_anything_is_allocated() {
-        let packed = packed(&[7; 1000]);
-        let with = |length: u32| [&length.to_le_bytes(), &packed[4..]].concat();
-        assert!(unpack(&with(1000), 1000).is_ok());
-        assert!(unpack(&with(1000), 999).is_err());
-        for length in [0, 999, 1001, u32::MAX] {
-            assert!(unpack(&with(length), usize::MAX).is_err(), "{length}");
-        }
-        let told = format!("{} bytes packed in {}", u32::MAX, packed.len() - 4);
-        assert_eq!(unpack(&with(u32::MAX), usize::MAX), Err(told));
-        assert!(unpack(&[1, 0], usize::MAX).is_err());
-        assert!(unpack(&packed[..packed.len() - 1], usize::MAX).is_err());
-        assert!(unpack(&[&packed[..], &[0]].concat(), usize::MAX).is_err());
+        crate::pack::tests::believes_no_lies(&packed(&[7; 1000]), unpack);
     }
 }

@@ -88,6 +88,19 @@ pub(crate) fn unpacked_length(packed: &[u8]) -> u64 {
     packed.first_chunk::<4>().map_or(0, |length| u32::from_le_bytes(*length).into())
 }
 
+/// The length that a packed piece says it has unpacked, if it is at most `limit` and so many times what it
+/// is packed in; and what it is packed in. The text says what is wrong.
+pub(crate) fn claimed(packed: &[u8], limit: usize, ratio: usize) -> Result<(usize, &[u8]), String> {
+    let Some((length, content)) = packed.split_first_chunk::<4>() else {
+        return Err("what is packed is too short to hold a length".to_owned());
+    };
+    let length = u32::from_le_bytes(*length) as usize;
+    if length > limit || length > ratio * content.len() {
+        return Err(format!("{length} bytes packed in {}", content.len()));
+    }
+    Ok((length, content))
+}
+
 /// Unpacks pieces, in the order in which they were packed.
 #[derive(Clone)]
 pub(crate) struct Unpacker {
@@ -109,13 +122,7 @@ impl Unpacker {
     /// Unpacks what [`Packer::pack`] gave, up to `limit` bytes. The text says what is wrong; the stream
     /// cannot be gone on with then.
     pub(crate) fn unpack(&mut self, packed: &[u8], limit: usize) -> Result<Vec<u8>, String> {
-        let Some((length, mut blocks)) = packed.split_first_chunk::<4>() else {
-            return Err("what is packed is too short to hold a length".to_owned());
-        };
-        let length = u32::from_le_bytes(*length) as usize;
-        if length > limit || length > RATIO_MAX * blocks.len() {
-            return Err(format!("{length} bytes packed in {}", blocks.len()));
-        }
+        let (length, mut blocks) = claimed(packed, limit, RATIO_MAX)?;
         let mut bytes = Vec::with_capacity(length);
         while let Some((front, rest)) = blocks.split_first_chunk::<4>() {
             let front = u32::from_le_bytes(*front);
@@ -152,7 +159,7 @@ impl Unpacker {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     fn packed(packer: &mut Packer, bytes: &[u8]) -> Vec<u8> {
@@ -204,11 +211,9 @@ mod tests {
         assert_eq!(all(packer), new);
     }
 
-    #[test]
-    fn a_length_that_lies_is_refused_before_anything_is_allocated() {
-        let packed = packed(&mut Packer::new(), &[7; 1000]);
+    /// Whatever unpacks a thousand bytes believes no other length, and nothing that is cut off or too long.
+    pub(crate) fn believes_no_lies(packed: &[u8], unpack: fn(&[u8], usize) -> Result<Vec<u8>, String>) {
         let with = |length: u32| [&length.to_le_bytes(), &packed[4..]].concat();
-        let unpack = |packed: &[u8], limit| Unpacker::new().unpack(packed, limit);
         assert!(unpack(&with(1000), 1000).is_ok());
         assert!(unpack(&with(1000), 999).is_err());
         for length in [0, 999, 1001, u32::MAX] {
@@ -218,7 +223,16 @@ mod tests {
         assert_eq!(unpack(&with(u32::MAX), usize::MAX), Err(told));
         assert!(unpack(&[1, 0], usize::MAX).is_err());
         assert!(unpack(&packed[..packed.len() / 2], usize::MAX).is_err());
-        assert!(unpack(&[&packed[..], &[0; 3]].concat(), usize::MAX).is_err());
+        assert!(unpack(&packed[..packed.len() - 1], usize::MAX).is_err());
+        for behind in [&[0][..], &[0; 3]] {
+            assert!(unpack(&[packed, behind].concat(), usize::MAX).is_err());
+        }
+    }
+
+    #[test]
+    fn a_length_that_lies_is_refused_before_anything_is_allocated() {
+        let packed = packed(&mut Packer::new(), &[7; 1000]);
+        believes_no_lies(&packed, |packed, limit| Unpacker::new().unpack(packed, limit));
     }
 
     #[test]
