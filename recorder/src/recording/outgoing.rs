@@ -4,6 +4,7 @@
 
 use super::steps;
 use super::wire::{EMPTY_GAP, GAP, Ladder, WORDS};
+use crate::codec::Bytes;
 use crate::recording::{EventRecord, Input, Reaching};
 use contract::{Named, ObjectId, Outcome, View};
 use machine::{Apart, Cpu, Machine, Memory, Page};
@@ -26,10 +27,10 @@ pub(super) struct Event<'e> {
     named: &'e [Named],
     threads: &'e [ObjectId],
     routines: &'e [String],
-    trace: Made,
+    trace: Bytes,
     untraced: u64,
     inputs: Inputs<'e>,
-    steps: Made,
+    steps: Bytes,
     machine: Difference<'e>,
 }
 
@@ -50,21 +51,12 @@ impl<'e> Event<'e> {
             named: &event.named,
             threads: &event.threads,
             routines,
-            trace: Made(steps::write(&event.trace)),
+            trace: Bytes(steps::write(&event.trace)),
             untraced: event.untraced,
             inputs: Inputs(&event.inputs),
-            steps: Made(event.steps.iter().flat_map(|step| step.to_le_bytes()).collect()),
+            steps: Bytes(event.steps.iter().flat_map(|step| step.to_le_bytes()).collect()),
             machine: Difference::new(&event.machine, older, gap),
         }
-    }
-}
-
-/// Bytes that were put together to be written.
-struct Made(Vec<u8>);
-
-impl Serialize for Made {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
     }
 }
 
@@ -138,15 +130,15 @@ struct Runs<'e> {
 
 impl Serialize for Runs<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let bytes = |start: u16, end: u16| Bytes(&self.page[usize::from(start)..usize::from(end)]);
+        let bytes = |start: u16, end: u16| Part(&self.page[usize::from(start)..usize::from(end)]);
         serializer.collect_seq(self.runs.iter().map(|&(start, end)| (start, bytes(start, end))))
     }
 }
 
 /// Bytes that lie in a page.
-struct Bytes<'e>(&'e [u8]);
+struct Part<'e>(&'e [u8]);
 
-impl Serialize for Bytes<'_> {
+impl Serialize for Part<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(self.0)
     }

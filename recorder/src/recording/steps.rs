@@ -18,6 +18,7 @@ const THREAD: u8 = 1 << 3;
 const ARGS: u8 = 1 << 4;
 const WENT: u8 = 1 << 5;
 const VALUE: u8 = 1 << 6;
+const ALL: u8 = 0x7F;
 
 /// Places of a table: several times as many as there are routines that an event runs.
 const PLACES: usize = 512;
@@ -107,9 +108,7 @@ impl Expected<'_> {
             value: value.unwrap_or(0),
         }
     }
-}
 
-impl Expected<'_> {
     /// What of a step is otherwise, but for what it ran.
     fn otherwise(&self, step: &TraceStep) -> u8 {
         let (went, value) = ended(step.went);
@@ -255,34 +254,32 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<TraceStep>, String> {
             return Err(format!("a trace of more than {} steps", EventRecord::TRACE_MAX));
         }
         let way = Past::way(&steps);
-        let step = step(&mut told, &steps, past.behind(way), &past)?;
+        let step = step(&mut told, &steps, &past, way)?;
         past.learn(way, steps.len(), &step);
         steps.push(step);
     }
     Ok(steps)
 }
 
-/// The step behind `steps`.
-fn step(told: &mut Told, steps: &[TraceStep], like: Option<usize>, past: &Past) -> Result<TraceStep, String> {
-    let flags = told.byte()?;
-    let tells = |flag: u8| flags & flag != 0;
-    let mut expected = Expected::of(steps, like);
-    let (routine, stage) = match expected.step {
-        Some(like) if !tells(ROUTINE) => (like.routine, like.stage),
-        like if tells(ROUTINE) => {
-            let other = (u16::from_le_bytes(told.bytes()?), told.byte()?);
-            if like.is_some_and(|like| (like.routine, like.stage) == other) {
-                return Err(needless());
-            }
-            expected = Expected::of(steps, past.same(other.0, other.1));
-            other
-        }
-        _ => return Err("a step of no routine".to_owned()),
-    };
+/// The step behind `steps`, at the end of such a way.
+fn step(told: &mut Told, steps: &[TraceStep], past: &Past, way: usize) -> Result<TraceStep, String> {
     // What is told is not what was expected.
     fn other<T: PartialEq>(told: T, expected: T) -> Result<T, String> {
         if told == expected { Err(needless()) } else { Ok(told) }
     }
+    let flags = told.byte()?;
+    let tells = |flag: u8| flags & flag != 0;
+    if tells(!ALL) {
+        return Err(needless());
+    }
+    let mut expected = Expected::of(steps, past.behind(way));
+    let mut ran = expected.step.map(|like| (like.routine, like.stage));
+    if tells(ROUTINE) {
+        let (routine, stage) = (u16::from_le_bytes(told.bytes()?), told.byte()?);
+        ran = other(Some((routine, stage)), ran)?;
+        expected = Expected::of(steps, past.same(routine, stage));
+    }
+    let (routine, stage) = ran.ok_or("a step of no routine")?;
     let last = steps.last().map_or(0, |last| last.at);
     let at = if tells(AT) { other(last.wrapping_add(told.number()?), expected.at)? } else { expected.at };
     let depth = if tells(DEPTH) { other(told.short()?, expected.depth)? } else { expected.depth };
@@ -301,9 +298,6 @@ fn step(told: &mut Told, steps: &[TraceStep], like: Option<usize>, past: &Past) 
         4 => Went::Faulted(Va(value)),
         other => return Err(format!("a step that went on in way {other}")),
     };
-    if flags & 0x80 != 0 {
-        return Err(needless());
-    }
     Ok(TraceStep { at, depth, thread, routine, stage, args, went })
 }
 

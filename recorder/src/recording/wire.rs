@@ -350,6 +350,7 @@ mod tests {
         };
         assert_eq!(refused(thread), "thread 0 of 0");
     }
+
     /// A trace of one step.
     fn step() -> Bytes {
         let went = Went::Direct;
