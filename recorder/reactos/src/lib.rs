@@ -194,7 +194,7 @@ impl Kernel for ReactOs {
     }
 
     fn frames(&self, m: &Machine, thread: &ThreadStatus) -> Vec<(machine::Va, &'static str)> {
-        view::frames::all(m, thread)
+        view::frames::all(self.image(), m, thread)
     }
 
     fn heap(&self, m: &Machine) -> contract::Heap {

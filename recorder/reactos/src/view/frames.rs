@@ -2,7 +2,7 @@
 
 use crate::layout::*;
 use crate::stubs;
-use contract::ThreadStatus;
+use contract::{Image, ThreadStatus};
 use guest::{Peek, Pointer, Read, Va};
 use machine::Machine;
 
@@ -15,7 +15,7 @@ const STALE: &str = "PsBeginThreadWithContextInternalMsvc6";
 /// Trap frames on the EBP chain and where the thread says that they are, and the switch frame of a
 /// thread that does not run; of a thread that never ran also what its start stub will find. A trap frame
 /// is known by DebugEbp and DebugEip, which repeat Ebp and Eip.
-pub(crate) fn all(m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static str)> {
+pub(crate) fn all(image: &Image, m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static str)> {
     let mut p = Peek { machine: m, cr3: thread.cr3 };
     let (low, high) = thread.stack;
     let tcb = EThread(thread.id.at).tcb();
@@ -23,7 +23,7 @@ pub(crate) fn all(m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static str)>
     let ring0 = thread.switched.or(thread.resume.filter(|resume| !resume.user));
     // What lies below ESP is of calls that have returned.
     let esp = Va(ring0.map_or(high.0, |resume| resume.esp));
-    let within = |p: &mut Peek, slot: Va, stubs: &[&str]| slot >= esp && returns_into(p, slot, stubs);
+    let within = |p: &mut Peek, slot: Va, stubs: &[&str]| slot >= esp && returns_into(image, p, slot, stubs);
     let mut found = Vec::new();
     let trap = |found: &mut Vec<(Va, &'static str)>, p: &mut Peek, at: Va| {
         let frame = TrapFrame(at);
@@ -103,9 +103,7 @@ pub(crate) fn all(m: &Machine, thread: &ThreadStatus) -> Vec<(Va, &'static str)>
 }
 
 /// Whether a slot returns into one of these stubs.
-fn returns_into(p: &mut Peek, slot: Va, names: &[&str]) -> bool {
-    let Ok(at) = p.load::<Va>(slot) else { return false };
-    let placed = stubs::kernel().symbols.iter().filter(|(_, placed)| *placed < at);
-    let inside = placed.max_by_key(|(_, placed)| *placed).filter(|(_, placed)| at.0 - placed.0 < 0x100);
-    inside.is_some_and(|(name, _)| names.contains(name))
+fn returns_into(image: &Image, p: &mut Peek, slot: Va, stubs: &[&str]) -> bool {
+    let place = p.load::<Va>(slot).map_or(String::new(), |at| image.symbolize(at));
+    place.split_once('+').is_some_and(|(stub, _)| stubs.contains(&stub))
 }
