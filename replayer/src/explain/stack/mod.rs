@@ -101,8 +101,9 @@ impl Reader<'_> {
 
     /// Where the mapped part of a user stack ends, or as much of it as is shown.
     fn user_top(&self, esp: u32) -> u32 {
-        let mut at = esp & !3;
-        while at < USER_END && at - esp < 4 * USER_SLOTS && self.word(at).is_some() {
+        let lowest = esp & !3;
+        let mut at = lowest;
+        while at < USER_END && at - lowest < 4 * USER_SLOTS && self.word(at).is_some() {
             at += 4;
         }
         at.max(PAGE)
@@ -300,5 +301,23 @@ mod tests {
         let user = stacks.iter().find(|stack| stack.ring == 3).unwrap();
         let contexts = user.slots.iter().filter(|slot| slot.name == "CONTEXT.ContextFlags").count();
         assert_eq!(contexts, 2, "{}", picture(user));
+    }
+
+    #[test]
+    fn a_stack_whose_pointer_is_not_aligned_is_shown_from_the_doubleword_that_it_points_into() {
+        let user = |name: &str, esp: u32| {
+            let event = format!("main NtContinue flags=control esp={esp:#X}\n");
+            let text = format!("# A case.\nprocess app\nthread main in=app\n{event}");
+            stacks_of(name, &text, "main", 3, None).into_iter().find(|stack| stack.ring == 3).unwrap()
+        };
+        for name in ["nt", "reactos"] {
+            let scene = "# A case.\nprocess app\nthread main in=app\n";
+            let aligned = stacks_of(name, scene, "main", 2, None).pop().unwrap();
+            let shifted = user(name, aligned.esp - 7);
+            let at = |stack: &Stack| stack.slots.iter().map(|slot| slot.at).collect::<Vec<_>>();
+            assert_eq!(at(&shifted)[0], aligned.esp - 8, "{name}:\n{}", picture(&shifted));
+            assert!(at(&shifted).ends_with(&at(&aligned)[1..]), "{name}:\n{}", picture(&shifted));
+            assert_eq!(user(name, u32::MAX - 1).slots, [], "{name}: nothing is mapped there");
+        }
     }
 }

@@ -64,7 +64,10 @@ impl Reader<'_> {
             let leads = |slot: u32| {
                 self.word(slot).filter(|to| (4..=8).contains(&to.wrapping_sub(slot)) && is_one(*to))
             };
-            let at = (at..at + POINTER_WITHIN).step_by(4).find_map(leads).unwrap_or(at + 0x10);
+            let at = (at..at.saturating_add(POINTER_WITHIN))
+                .step_by(4)
+                .find_map(leads)
+                .unwrap_or(at.saturating_add(0x10));
             let whole = is_one(at) && at + context::SIZE <= stack.end;
             whole.then_some(Placed { at, size: context::SIZE, layout: "CONTEXT" })
         };
