@@ -1,11 +1,11 @@
 //! The machine, its kernel, and what is written down while they run.
 
-use super::nesting::Nesting;
+use super::nesting::{Entered, Nesting};
 use crate::recording::{EventRecord, Input, Reaching, TraceStep, Went};
 use contract::routine::{RoutineInfo, STAGES};
 use contract::{Flow, Kernel, Named, ObjectId};
 use machine::registers::flags;
-use machine::{Access, Fault, Machine, Memory, PAGE, Pa, Stop, Until, Va};
+use machine::{Access, Fault, Machine, Memory, PAGE, Pa, Reg, Stop, Until, Va};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -212,7 +212,7 @@ impl Motor {
                     Flow::Return(value) => Went::Returned(value),
                     Flow::Call { target, .. } => Went::Called(target),
                     Flow::Jump(to) => Went::Jumped(to),
-                    Flow::Direct => Went::Direct,
+                    Flow::Direct => self.returned(info, entered).map_or(Went::Direct, Went::Returned),
                 };
                 (SmallVec::from_slice(&served.args), went)
             }
@@ -236,6 +236,20 @@ impl Motor {
         let depth = entered.depth;
         self.trace.push(TraceStep { at: instant, depth, thread, routine, stage, args, went });
         Ok(())
+    }
+
+    /// What a routine that has set the registers itself returned: its frame and its arguments are gone, its
+    /// caller's EBP is back, and the lowest slot leads to where it was called, by way of other code.
+    fn returned(&self, info: RoutineInfo, entered: Option<Entered>) -> Option<u32> {
+        let esp = entered?.esp;
+        let word = |at: u32| {
+            let mut raw = [0; 4];
+            self.m.peek(self.m.cpu.cr3, Va(at), &mut raw).ok()?;
+            Some(u32::from_le_bytes(raw))
+        };
+        let behind = esp.wrapping_add(4 * u32::from(info.params));
+        let frame_gone = self.m.cpu.esp() == behind && word(esp.wrapping_sub(4))? == self.m.cpu.reg(Reg::Ebp);
+        (frame_gone && word(behind)? == word(esp)?).then(|| self.m.cpu.reg(Reg::Eax))
     }
 
     /// The thread that has the processor.

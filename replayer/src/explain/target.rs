@@ -164,7 +164,7 @@ fn part(fields: &[FieldInfo], path: &str) -> Option<(u32, u32, String)> {
 /// Every field, whether it holds a value or a structure.
 fn every(fields: &[FieldInfo], path: &str, base: u32, all: &mut Vec<(u32, u32, String)>) {
     for field in fields {
-        let name = fields::camel(field.name);
+        let name = fields::spelled(field);
         let name = if path.is_empty() { name } else { format!("{path}.{name}") };
         all.push((base + field.offset, field.size, name.clone()));
         every(field.inner, &name, base + field.offset, all);
