@@ -193,7 +193,7 @@ fn what_there_is_none_of_is_told_with_the_nearest_name() {
     show(&["--code", "KiSwapContext,70000"], "at most 65536 instructions");
     show(&["--code", "00000000,5"], "00000000 is not mapped");
     show(&["--struct", "FFFFF000.ETHREAD"], "FFFFF000 is not mapped in its address space");
-    show(&["--struct", "401000.KAPC"], "the address is written 00401000.KAPC");
+    show(&["--struct", "401000.KAPC"], "as an address it is written 00401000.KAPC");
     refused(&["who", CASE, "--kernel", "nt", "worker.ETHREAD.ExitStaus"], "did you mean ExitStatus?");
     refused(&["trace", CASE, "--kernel", "nt", "--event", "8"], "there is no event 8");
 }
