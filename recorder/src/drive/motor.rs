@@ -183,7 +183,7 @@ impl Motor {
     }
 
     /// Whether an interrupt is pending and will be taken before the next instruction.
-    fn interruptible(&self) -> bool {
+    pub(super) fn interruptible(&self) -> bool {
         let cpu = &self.m.cpu;
         cpu.interrupt.is_some() && cpu.flag(flags::IF) && !cpu.shadow
     }
@@ -198,7 +198,7 @@ impl Motor {
     }
 
     /// Runs the native routine at `at`.
-    fn serve(&mut self, at: Va) -> Result<(), String> {
+    pub(super) fn serve(&mut self, at: Va) -> Result<(), String> {
         let Some((info, stage)) = self.kernel.image().routine(at) else {
             return Err(format!("no native routine lies at {at}"));
         };
