@@ -296,9 +296,9 @@ mod tests {
 
     #[test]
     fn a_call_that_did_not_return_as_the_system_stopped_was_decided_at_the_stop() {
-        let events = "driver attach thread=main process=app with=nothing\n";
+        let events = "process other\ndriver attach thread=main process=other with=apc-within\n";
         let facts = ["outcome", "system bugcheck"];
-        let what = |name: &str| told(name, events, 3, &facts).0.what;
+        let what = |name: &str| told(name, events, 4, &facts).0.what;
         assert!(what("nt").starts_with("DriverAttach("), "{}", what("nt"));
         assert!(what("reactos").starts_with("KeBugCheck"), "{}", what("reactos"));
     }
