@@ -81,6 +81,23 @@ fn resync_tells_of_what_does_not_follow_from_the_first_difference() {
 }
 
 #[test]
+fn what_does_not_follow_from_the_first_difference_is_told_apart_from_what_does() {
+    let case = "corpus/apc/test_alert_runs_apcs.case";
+    let other = "1 more difference does not follow from the first";
+    let listed = format!("{other}; `--resync` explains it\n  line 11, main NtTestAlert: thread main ran\n");
+    let ran = run(&["explain", case]);
+    has(&ran, 1, &[&listed]);
+    assert!(!ran.out.contains("what follows from it"), "{}", ran.out);
+    let folder = tempfile::tempdir().expect("a folder");
+    let case = root().join(case).display().to_string();
+    for kernel in ["nt", "reactos"] {
+        tandem(folder.path(), &["record", &case, "--kernel", kernel, "-o", kernel]);
+    }
+    let ran = tandem(folder.path(), &["diff", "nt", "reactos"]);
+    has(&ran, 1, &[&format!("; {other}\n")]);
+}
+
+#[test]
 fn show_stands_anywhere_and_finds_anything_by_name() {
     for kernel in ["nt", "reactos"] {
         let show = |more: &[&str]| run(&[&["show", CASE, "--kernel", kernel], more].concat());
@@ -193,7 +210,7 @@ fn what_there_is_none_of_is_told_with_the_nearest_name() {
     show(&["--code", "KiSwapContext,70000"], "at most 65536 instructions");
     show(&["--code", "00000000,5"], "00000000 is not mapped");
     show(&["--struct", "FFFFF000.ETHREAD"], "FFFFF000 is not mapped in its address space");
-    show(&["--struct", "401000.KAPC"], "the address is written 00401000.KAPC");
+    show(&["--struct", "401000.KAPC"], "as an address it is written 00401000.KAPC");
     refused(&["who", CASE, "--kernel", "nt", "worker.ETHREAD.ExitStaus"], "did you mean ExitStatus?");
     refused(&["trace", CASE, "--kernel", "nt", "--event", "8"], "there is no event 8");
 }

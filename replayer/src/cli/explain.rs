@@ -40,7 +40,8 @@ pub(super) fn run(here: &Path, options: &ExplainOptions, messages: &mut Messages
     }
     text.push_str(&folded(comparison, &following));
     if !others.is_empty() {
-        text.push_str(&format!("{}; `--resync` explains\n", unrelated(others.len())));
+        let them = if others.len() == 1 { "it" } else { "them" };
+        text.push_str(&format!("{}; `--resync` explains {them}\n", unrelated(others.len())));
     }
     text.push_str(&folded(comparison, others));
     messages.text(&text)?;

@@ -4,7 +4,7 @@
 //! Only structures that live are compared; what a kernel keeps beside them, and its stacks, are told
 //! by traces and stack walks.
 
-use super::Names;
+use super::{Names, values};
 use contract::{FlagNames, Kernel, LayoutInfo, Named, ObjectId, Status};
 use guest::FieldInfo;
 use machine::{Machine, Va};
@@ -225,6 +225,7 @@ fn leaves(fields: &[FieldInfo], (code, path, base): Base, flags: &[&FlagNames], 
         if field.inner.is_empty() {
             let bits = flags.iter().find(|flags| flags.field == code).map_or(&[][..], |flags| flags.bits);
             let (offset, size, names) = (base + field.offset, field.size, field.names);
+            let names = if names.is_empty() { values::names(&path) } else { names };
             found.push(Field { path, offset, size, names, bits });
         } else {
             leaves(field.inner, (&code, &path, base + field.offset), flags, found);
@@ -379,6 +380,28 @@ mod tests {
         // Where two begin, a structure held in place tells more.
         let lock = FieldInfo { name: "lock", nt: None, offset: 0x10, size: 8, inner: &[], names: &[] };
         assert_eq!(inside(&[lock, THREAD[0]], 0x14), ".Header.SignalState");
+    }
+
+    #[test]
+    fn both_kernels_fields_have_the_names_and_the_values_of_nt() {
+        for name in ["nt", "reactos"] {
+            let kernel = recorder::kernels::by_name(name).unwrap();
+            let (names, layouts) = (Names::new(kernel, &kernel.boot().unwrap(), &[]), Layouts::new(kernel));
+            let told = |path: &str, value: &[u8]| {
+                let field = layouts.fields("ETHREAD").unwrap().iter().find(|field| field.path == path);
+                let field = field.unwrap_or_else(|| panic!("{name} has no {path}"));
+                let bytes = [value, &[0; 4]].concat()[..field.size as usize].to_vec();
+                shown(&names, field, &Some(bytes), None)
+            };
+            assert_eq!(told("Tcb.WaitReason", &[5]), "05 Suspended", "{name}");
+            assert_eq!(told("Tcb.WaitMode", &[1]), "01 UserMode", "{name}");
+            assert_eq!(told("Tcb.Alerted[1]", &[1]), "01", "{name}");
+            assert_eq!(told("Tcb.ApcState.ApcListHead[0].Flink", &[0]), "00000000", "{name}");
+            assert_eq!(told("Tcb.SuspendApc.ApcStateIndex", &[0]), "00 OriginalApcEnvironment", "{name}");
+            assert!(told("Tcb.WaitBlock[0].WaitType", &[1]).ends_with("01 WaitAny"), "{name}");
+            assert_eq!(told("Cid.UniqueThread", &[8]), "00000008", "{name}");
+            assert!(told("Tcb.Header.Type", &[0xD9]).starts_with("D9"), "{name}");
+        }
     }
 
     #[test]

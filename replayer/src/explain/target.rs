@@ -114,7 +114,7 @@ fn place(
         let mut known: Vec<&str> = names.structures.iter().map(|one| one.name.as_str()).collect();
         known.dedup();
         let hint = match u32::from_str_radix(subject, 16) {
-            Ok(at) => format!("; the address is written {}.{layout}", Va(at)),
+            Ok(at) => format!("; as an address it is written {}.{layout}", Va(at)),
             Err(_) => mean(subject, known.iter().copied()),
         };
         return Err(format!("nothing is named {subject}{hint}\nthere are: {}", known.join(", ")));

@@ -15,6 +15,10 @@ use std::ops::Range;
 const LINKS: usize = 64;
 /// The opcode of IRETD.
 const IRET: u8 = 0xCF;
+/// Stubs that have called each other, at most.
+const STUBS: usize = 8;
+/// Registers that a stub takes off the stack before it returns, at most.
+const POPS: u32 = 8;
 
 /// A stack that is being walked.
 struct Walk<'a> {
@@ -78,6 +82,33 @@ impl Walk<'_> {
             }
         };
         self.frames.push(StackFrame { eip: from.eip, ebp: from.ebp, title });
+        self.stubs(from, esp);
+    }
+
+    /// The stubs by which the thread came to where it is, and who called the first of them. They have no frames;
+    /// but from where a stub goes on it only returns, and so it tells where its return address lies and how
+    /// many arguments it removes.
+    fn stubs(&mut self, from: &Resume, esp: u32) {
+        let on = self.on;
+        let (mut eip, mut esp) = (from.eip, esp);
+        for _ in 0..STUBS {
+            let Some((at, removed)) = on.returning(eip, esp) else { return };
+            let Some(to) = on.word(at).filter(|to| on.is_executed(*to) || on.at_stage(*to).is_some()) else {
+                return;
+            };
+            self.name(at, "return address");
+            let stub = on.symbol(eip);
+            let stub = stub.split('+').next().unwrap_or_default();
+            for index in 0..removed / 4 {
+                self.name(at + 4 + 4 * index, format!("{stub} argument {}", index + 1));
+            }
+            // A native routine has a frame, which comes next.
+            if !on.is_executed(to) {
+                return;
+            }
+            self.frames.push(StackFrame { eip: to, ebp: from.ebp, title: on.symbol(to) });
+            (eip, esp) = (to, at.wrapping_add(4 + removed));
+        }
     }
 
     /// A frame, and who has it. Below it lies what its owner has called, or `stopped`, who is at work.
@@ -193,13 +224,33 @@ impl Reader<'_> {
     /// Where the owner of a link goes on, if that is executed code: the frame below returns there, if there is
     /// one. Else it is the highest slot that returns into code, for stubs have no frames.
     fn returns(&self, framed: bool, low: u32, link: u32) -> Option<u32> {
-        let code = |value: &u32| {
-            recorder::symbol(self.names.kernel(), Va(*value)).is_some()
-                && self.m.peek(self.thread.cr3, Va(*value), &mut [0]).is_ok()
-                && self.routine(*value).is_none()
-        };
+        let code = |value: &u32| self.is_executed(*value);
         let returns = self.word(low).filter(|value| framed && low < link && code(value));
         returns.or_else(|| (low..link).step_by(4).rev().filter_map(|at| self.word(at)).find(code))
+    }
+
+    /// Whether code with a name lies there, other than a native routine.
+    fn is_executed(&self, at: u32) -> bool {
+        recorder::symbol(self.names.kernel(), Va(at)).is_some()
+            && self.m.peek(self.thread.cr3, Va(at), &mut [0]).is_ok()
+            && self.routine(at).is_none()
+    }
+
+    /// Where the return address of code lies that does nothing any more but return, and how many bytes of
+    /// arguments it removes. It may take registers off the stack first, other than EBP and ESP.
+    fn returning(&self, eip: u32, esp: u32) -> Option<(u32, u32)> {
+        let mut code = [0; 3];
+        for pops in 0..POPS {
+            self.m.peek(self.thread.cr3, Va(eip.wrapping_add(pops)), &mut code).ok()?;
+            let at = esp.wrapping_add(4 * pops);
+            match code {
+                [0xC3, ..] => return Some((at, 0)),
+                [0xC2, low, high] => return Some((at, u16::from_le_bytes([low, high]).into())),
+                [0x58..=0x5B | 0x5E | 0x5F, ..] => {}
+                _ => return None,
+            }
+        }
+        None
     }
 
     fn symbol(&self, at: u32) -> String {

@@ -168,6 +168,25 @@ mod tests {
     }
 
     #[test]
+    fn stubs_without_frames_are_told_with_their_return_addresses_and_arguments() {
+        let text = "# A wait.\nprocess app\nthread main in=app\n\
+                    main NtDelayExecution alertable=no interval=forever\n";
+        for (name, expected) in [
+            ("nt", ["KiFastSystemCallRet", "NtDelayExecution+C", "park"]),
+            ("reactos", ["NtDelayExecution+B", "park", "BaseProcessStart+1C"]),
+        ] {
+            let stacks = stacks_of(name, text, "main", 3, None);
+            let titles: Vec<&str> =
+                stacks[1].frames.iter().map(|frame| frame.title.as_str()).take(3).collect();
+            assert_eq!(titles, expected, "{}", picture(&stacks[1]));
+            let names = stacks[1].slots.iter().map(|slot| slot.name.as_str());
+            let names: Vec<&str> = names.skip(usize::from(name == "nt")).take(3).collect();
+            let stub = ["return address", "NtDelayExecution argument 1", "NtDelayExecution argument 2"];
+            assert_eq!(names, stub, "{}", picture(&stacks[1]));
+        }
+    }
+
+    #[test]
     fn who_was_preempted_in_ring_3_has_a_stack_in_ring_0_with_all_its_frames() {
         let text = "# A case.\nprocess app\nthread main in=app\nthread worker in=app\nthread other in=app\n\
                     main NtSuspendThread thread=worker\n";
