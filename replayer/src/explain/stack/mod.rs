@@ -142,6 +142,7 @@ mod tests {
             let text = picture(&stacks[0]) + &walked(&stacks);
             for part in [
                 "KSWITCHFRAME.",
+                if name == "nt" { "KiSwapContext.Ebp" } else { "KSWITCHFRAME.Ebp" },
                 "KTRAP_FRAME.Eip ",
                 if name == "nt" { "KTRAP_FRAME.EFlags" } else { "KTRAP_FRAME.Eflags" },
                 "NtDelayExecution argument 1",
