@@ -5,10 +5,12 @@
 //! writes it event by event, and an [`Archive`] finds any event in it without reading the others.
 
 mod archive;
+mod changed;
 mod chunk;
 mod file;
 mod outgoing;
 mod steps;
+mod told;
 mod wire;
 mod write;
 

@@ -2,7 +2,7 @@
 
 use super::chunk::{END, EVENT, FULL, HEAD, Scratch};
 use super::file::{FULL_EVERY, MAGIC, VERSION};
-use super::outgoing::{Difference, Event, Full, Gap};
+use super::outgoing::{Difference, Event, Full, Gap, Space};
 use super::wire::{WireEnd, WireHeader, mentioned};
 use super::{EventRecord, Header};
 use crate::deflate;
@@ -14,7 +14,8 @@ use std::io::{self, Write};
 pub(crate) fn boot_chunk(boot: &EventRecord, routines: &[String]) -> Vec<u8> {
     let known = mentioned(0, boot).min(routines.len());
     let empty = Memory::new(boot.machine.memory.pages());
-    let event = Event::new(boot, &empty, Gap::Long, &routines[..known]);
+    let mut space = Space::default();
+    let event = Event::new(boot, &empty, Gap::Long, &routines[..known], &mut space);
     Scratch::default().chunk(EVENT, &event, deflate::pack).to_vec()
 }
 
@@ -30,6 +31,7 @@ pub struct Writer<W: Write> {
     known: usize,
     packer: Packer,
     scratch: Scratch,
+    space: Space,
 }
 
 impl<W: Write> Writer<W> {
@@ -66,7 +68,8 @@ impl<W: Write> Writer<W> {
         out.write_all(chunk_of_boot)?;
         out.flush()?;
         let memory = &boot.machine.memory;
-        Ok(Writer { out, boot: memory.clone(), older: memory.clone(), events: 0, known, packer, scratch })
+        let (boot, older) = (memory.clone(), memory.clone());
+        Ok(Writer { out, boot, older, events: 0, known, packer, scratch, space: Space::default() })
     }
 
     /// Writes an event. `routines` are those that traces have mentioned up to now, this one's included.
@@ -99,12 +102,12 @@ impl<W: Write> Writer<W> {
     fn put(&mut self, event: &EventRecord, routines: &[String]) -> io::Result<()> {
         let now = mentioned(self.known, event).min(routines.len());
         let added = routines.get(self.known..now).unwrap_or_default();
-        let wire = Event::new(event, &self.older, Gap::Short, added);
+        let wire = Event::new(event, &self.older, Gap::Short, added, &mut self.space);
         self.out.write_all(self.scratch.chunk(EVENT, &wire, self.packer.behind()))?;
         self.known = now;
         self.events += 1;
         if self.events.is_multiple_of(FULL_EVERY) {
-            let machine = Difference::new(&event.machine, &self.boot, Gap::Short);
+            let machine = Difference::new(&event.machine, &self.boot, Gap::Short, &mut self.space);
             let full = Full { routines: &routines[..now], machine };
             self.packer.restart();
             self.out.write_all(self.scratch.chunk(FULL, &full, self.packer.behind()))?;
