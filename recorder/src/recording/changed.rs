@@ -23,6 +23,8 @@ pub(super) struct Changed {
     /// How many pages.
     pub(super) pages: u32,
     pub(super) bytes: Vec<u8>,
+    /// The frames of all pages that were looked at.
+    pub(super) looked_at: Vec<u32>,
     /// The frame behind the last one.
     next: u32,
     runs: Vec<Run>,
@@ -33,10 +35,12 @@ impl Changed {
     pub(super) fn clear(&mut self) {
         (self.pages, self.next) = (0, 0);
         self.bytes.clear();
+        self.looked_at.clear();
     }
 
     /// Adds a page that lies behind the last one, if anything changed in it.
     pub(super) fn add(&mut self, page: &Apart, gap: usize) {
+        self.looked_at.push(page.frame);
         self.runs.clear();
         runs(page, gap, &mut self.runs);
         debug_assert_eq!(self.runs, whole(page, gap), "page frame {}", page.frame);

@@ -17,7 +17,7 @@ mod write;
 pub use archive::Archive;
 pub use file::{Loaded, MAGIC, ReadError, Torn, VERSION, write_beside};
 pub use write::Writer;
-pub(crate) use write::boot_chunk;
+pub(crate) use write::{Head, boot_chunk};
 
 use crate::Case;
 use contract::{Named, ObjectId, Outcome, View};

@@ -10,6 +10,18 @@ use contract::{Named, ObjectId, Outcome, View};
 use machine::{Apart, Cpu, Machine, Memory, Page};
 use serde::ser::{Serialize, Serializer};
 
+/// What was run on what, but for the routines: as [`super::wire::WireHeader`].
+#[derive(serde::Serialize)]
+pub(crate) struct Head<'e> {
+    pub(crate) kernel: &'e str,
+    pub(crate) case: &'e str,
+    pub(crate) digest: u64,
+    pub(crate) text: &'e str,
+    pub(crate) detail: bool,
+    /// How many events follow.
+    pub(crate) events: u32,
+}
+
 /// As [`super::wire::WireFull`].
 #[derive(serde::Serialize)]
 pub(super) struct Full<'e> {
@@ -40,6 +52,14 @@ pub(super) struct Space {
     trace: Vec<u8>,
     steps: Vec<u8>,
     changed: Changed,
+}
+
+impl Space {
+    /// The frames of the pages that may have changed in what was put together here last: since booting in
+    /// a full copy, which an event's are among.
+    pub(super) fn looked_at(&self) -> &[u32] {
+        &self.changed.looked_at
+    }
 }
 
 impl<'e> Event<'e> {

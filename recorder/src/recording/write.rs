@@ -2,8 +2,9 @@
 
 use super::chunk::{END, EVENT, FULL, HEAD, Scratch};
 use super::file::{FULL_EVERY, MAGIC, VERSION};
+pub(crate) use super::outgoing::Head;
 use super::outgoing::{Difference, Event, Full, Gap, Space};
-use super::wire::{WireEnd, WireHeader, mentioned};
+use super::wire::{WireEnd, mentioned};
 use super::{EventRecord, Header};
 use crate::deflate;
 use crate::pack::Packer;
@@ -40,30 +41,23 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// What the output fails with.
     pub fn start(out: W, header: &Header, events: u32, boot: &EventRecord) -> io::Result<Writer<W>> {
-        Writer::start_with(out, header, events, boot, &boot_chunk(boot, &header.routines))
+        let Header { kernel, case, digest, text, detail, routines } = header;
+        let head = Head { kernel, case, digest: *digest, text, detail: *detail, events };
+        Writer::start_with(out, &head, boot, routines, &boot_chunk(boot, routines))
     }
 
     /// As [`Writer::start`], with booting's chunk, which is the same for every recording of a kernel.
     pub(crate) fn start_with(
         mut out: W,
-        header: &Header,
-        events: u32,
+        head: &Head,
         boot: &EventRecord,
+        routines: &[String],
         chunk_of_boot: &[u8],
     ) -> io::Result<Writer<W>> {
         out.write_all(&MAGIC)?;
         out.write_all(&VERSION.to_le_bytes())?;
-        let Header { kernel, case, digest, text, detail, routines } = header;
-        let wire = WireHeader {
-            kernel: kernel.clone(),
-            case: case.clone(),
-            digest: *digest,
-            text: text.clone(),
-            detail: *detail,
-            events,
-        };
         let (mut packer, mut scratch) = (Packer::new(), Scratch::default());
-        out.write_all(scratch.chunk(HEAD, &wire, packer.behind()))?;
+        out.write_all(scratch.chunk(HEAD, head, packer.behind()))?;
         let known = mentioned(0, boot).min(routines.len());
         out.write_all(chunk_of_boot)?;
         out.flush()?;
@@ -95,7 +89,7 @@ impl<W: Write> Writer<W> {
     /// What the output fails with.
     pub(crate) fn event_of(&mut self, event: &mut EventRecord, routines: &[String]) -> io::Result<()> {
         self.put(event, routines)?;
-        self.older.catch_up(&mut event.machine.memory);
+        self.older.catch_up_on(&mut event.machine.memory, self.space.looked_at());
         self.out.flush()
     }
 
