@@ -106,6 +106,10 @@ fn runs(page: &Apart, gap: usize, runs: &mut Vec<Run>) {
     while lines != 0 {
         let line = lines.trailing_zeros() as usize;
         lines &= lines - 1;
+        // Most of those that may have been written were not.
+        if new[line] == old[line] {
+            continue;
+        }
         let mut bytes = differing(&new[line], &old[line]);
         while bytes != 0 {
             let first = bytes.trailing_zeros();
