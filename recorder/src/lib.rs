@@ -24,8 +24,8 @@ pub mod verbs;
 
 pub use case::{Case, CaseError, Line};
 pub use drive::{
-    Driven, Player, RecordError, Replay, Replayed, Run, SeekError, Step, WriteError, apply, drive, record,
-    record_in_detail, record_into, symbol,
+    Driven, Next, Player, RecordError, Replay, Replayed, Run, SeekError, Step, WriteError, apply, drive,
+    record, record_in_detail, record_into, symbol,
 };
 pub use left::left_behind;
 pub use recording::{

@@ -249,7 +249,7 @@ fn seek(pairs: &[Pair]) {
             to_event[index] = to_event[index].min(start.elapsed());
             let record = archive.event(event).expect("it is whole").expect("it is there");
             let half = record.end().saturating_sub(before.retired) / 2;
-            let mut player = Player::new(longest.1, event, before, record);
+            let mut player = Player::new(longest.1, event, before, &record);
             player.forward(half).expect("it goes the same way");
             into[index] = into[index].min(start.elapsed());
         }

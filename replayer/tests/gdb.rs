@@ -260,7 +260,7 @@ print $eax != 77
         })
         .collect();
     let Some(said) = Session::start("nt", &["--at", "3+7"]).gdb("nt", &guarded) else { return };
-    has(&part(&said, "place"), "event 3 of 4, line 4: thread worker in=app; step 7, ");
+    has(&part(&said, "place"), "event 3 of 4, line 4: thread worker in=app; 3+7, step 7, ");
     has(&part(&said, "memory"), "Cannot access memory");
     has(&part(&said, "memory"), "= 1\n");
     has(&part(&said, "registers"), "Could not write registers");

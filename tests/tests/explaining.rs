@@ -38,11 +38,11 @@ fn explain_tells_the_facts_the_calls_the_fields_the_stacks_and_the_code() {
             "ReactOS has no NULL case",
             "NtTerminateProcess(00000000, STATUS_CONTROL_C_EXIT) = STATUS_INVALID_HANDLE",
             "worker ETHREAD.CrossThreadFlags 00000000 -> 00000001 Terminated\n",
-            "worker ETHREAD.ExitStatus 00000103 -> C000013A STATUS_CONTROL_C_EXIT\n",
+            "worker ETHREAD.ExitStatus 00000103 STATUS_PENDING -> C000013A STATUS_CONTROL_C_EXIT\n",
             "thread main: NtTerminateProcess(",
             "  KTRAP_FRAME\n",
             "  native\n",
-            "nothing after it differs\n",
+            "nothing that follows from it differs later\n",
         ],
     );
     // Interrupts by which the recorder rotates the scheduler are told in a line, unless one asks.
@@ -71,12 +71,30 @@ fn resync_tells_of_what_does_not_follow_from_the_first_difference() {
     };
     let (first, ran) = parts(&["explain", "x.case"]);
     assert_eq!(first.len(), 1, "{ran:?}");
-    assert!(ran.out.contains("in consequence "), "{ran:?}");
+    let told = "what follows from it differs in 2 later events\n  line 8, worker NtTestAlert: outcome, ";
+    assert!(ran.out.contains(told), "{ran:?}");
     let (all, ran) = parts(&["explain", "x.case", "--resync"]);
     assert_eq!(all[0], first[0], "{ran:?}");
     assert!(ran.out.contains("what follows from it differs in 2 later events\n"), "{ran:?}");
     // What the dead worker does not do follows; that line is not told of.
     assert!(!all.iter().any(|line| line.contains("line 8")), "{all:?}");
+}
+
+#[test]
+fn what_does_not_follow_from_the_first_difference_is_told_apart_from_what_does() {
+    let case = "corpus/apc/test_alert_runs_apcs.case";
+    let other = "1 more difference does not follow from the first";
+    let listed = format!("{other}; `--resync` explains it\n  line 11, main NtTestAlert: thread main ran\n");
+    let ran = run(&["explain", case]);
+    has(&ran, 1, &[&listed]);
+    assert!(!ran.out.contains("what follows from it"), "{}", ran.out);
+    let folder = tempfile::tempdir().expect("a folder");
+    let case = root().join(case).display().to_string();
+    for kernel in ["nt", "reactos"] {
+        tandem(folder.path(), &["record", &case, "--kernel", kernel, "-o", kernel]);
+    }
+    let ran = tandem(folder.path(), &["diff", "nt", "reactos"]);
+    has(&ran, 1, &[&format!("; {other}\n")]);
 }
 
 #[test]
@@ -149,7 +167,7 @@ fn who_tells_every_change_of_a_field_with_its_routine() {
             "null_handle_ends_the_others on nt: worker ETHREAD.ExitStatus, 4 bytes at ",
             "\nevent 7, line 12: main NtTerminateProcess process=NULL status=0xC000013A\n",
             "worker        PspExitThread.",
-            "          00000103 -> C000013A STATUS_CONTROL_C_EXIT\n",
+            "          00000103 STATUS_PENDING -> C000013A STATUS_CONTROL_C_EXIT\n",
         ],
     );
     has(
@@ -192,7 +210,7 @@ fn what_there_is_none_of_is_told_with_the_nearest_name() {
     show(&["--code", "KiSwapContext,70000"], "at most 65536 instructions");
     show(&["--code", "00000000,5"], "00000000 is not mapped");
     show(&["--struct", "FFFFF000.ETHREAD"], "FFFFF000 is not mapped in its address space");
-    show(&["--struct", "401000.KAPC"], "the address is written 00401000.KAPC");
+    show(&["--struct", "401000.KAPC"], "as an address it is written 00401000.KAPC");
     refused(&["who", CASE, "--kernel", "nt", "worker.ETHREAD.ExitStaus"], "did you mean ExitStatus?");
     refused(&["trace", CASE, "--kernel", "nt", "--event", "8"], "there is no event 8");
 }
@@ -203,7 +221,11 @@ fn a_long_story_is_told_without_its_middle() {
     has(
         &ran,
         1,
-        &[" lines left out: `tandem trace --event 5` tells", "NtSuspendThread(", "2 later events differ"],
+        &[
+            " lines left out: `tandem trace --event 5` tells",
+            "NtSuspendThread(",
+            "differs in 2 later events\n",
+        ],
     );
     assert!(ran.out.lines().count() < 400, "{} lines", ran.out.lines().count());
 }

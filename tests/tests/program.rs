@@ -232,6 +232,20 @@ fn one_of_a_thing_is_told_in_the_singular() {
 }
 
 #[test]
+fn a_recording_takes_the_place_of_a_recording_and_of_nothing_else() {
+    let (folder, _) = recorded();
+    let record = |to: &str| tandem(folder.path(), &["record", "x.case", "--kernel", "nt", "-o", to]);
+    let read = || std::fs::read(folder.path().join("x.case")).expect("the case");
+    let before = read();
+    refused(&record("x.case"), &["error: x.case: is there already, and is no recording"]);
+    assert_eq!(read(), before, "the case is as it was");
+    std::fs::write(folder.path().join("empty"), "").expect("a file");
+    for to in ["x.rec", "empty"] {
+        assert_eq!(record(to).status, 0, "{to}");
+    }
+}
+
+#[test]
 fn a_recording_is_named_as_it_was_given() {
     let (folder, _) = recorded();
     let in_here = |args: &[&str]| {

@@ -109,7 +109,9 @@ impl View {
             facts.push(Fact { subject, property: property.to_owned(), value });
         };
         if let Some(stop) = &self.bugcheck {
-            let value = format!("{:08X} {} ({})", stop.code, stop.name, stop.parameters.join(", "));
+            // Not every code has a name.
+            let code = format!("{:08X} {}", stop.code, stop.name);
+            let value = format!("{} ({})", code.trim_end(), stop.parameters.join(", "));
             add("system".to_owned(), "bugcheck", value);
         }
         for process in &self.processes {

@@ -3,8 +3,10 @@
 /// One row of a structure's layout, for dumps and differences.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldInfo {
-    /// The field's name.
+    /// The field's name in code: `cross_thread_flags`.
     pub name: &'static str,
+    /// The name that NT gives it, where that is not the one in code in NT's spelling: `ApcListHead[0]`.
+    pub nt: Option<&'static str>,
     /// Its offset in bytes.
     pub offset: u32,
     /// Its size in bytes.
@@ -37,7 +39,8 @@ pub const fn check(fields: &[(u32, u32, u32)], size: u32) {
 ///
 /// `offset name: Type,` is a value; `offset name: in Type,` a structure held in place;
 /// `offset name: over Type,` a value that shares its bytes with others (a union), which is not
-/// checked for order and overlap. Offsets and the size in brackets are in bytes. A structure that is
+/// checked for order and overlap. `offset name as "Type": …,` gives a field the name that people know it by,
+/// where that cannot be told from `name` or is none in Rust. Offsets and the size in brackets are in bytes. A structure that is
 /// `packed` keeps its offsets as they are, whatever the alignment of its fields.
 #[macro_export]
 macro_rules! guest_struct {
@@ -84,50 +87,62 @@ macro_rules! guest_struct {
 #[macro_export]
 macro_rules! guest_fields {
     ($name:ident $size:literal $align:literal [$($done:tt)*] [$($over:tt)*]
-     $(#[$m:meta])* $offset:literal $field:ident : in $ty:ty, $($rest:tt)*) => {
+     $(#[$m:meta])* $offset:literal $field:ident $(as $nt:literal)? : in $ty:ty, $($rest:tt)*) => {
         impl $name {
             $(#[$m])*
             #[doc = concat!("`", stringify!($field), "` at offset ", stringify!($offset), ", in place.")]
             pub fn $field(self) -> $ty { <$ty as $crate::Pointer>::at(self.0.add($offset)) }
         }
         $crate::guest_fields! { $name $size $align
-            [$($done)* ($field, $offset, <$ty as $crate::Pointer>::EXTENT, $align, <$ty>::FIELDS, &[])] [$($over)*] $($rest)* }
+            [$($done)* ($field [$($nt)?], $offset, <$ty as $crate::Pointer>::EXTENT, $align, <$ty>::FIELDS, &[])] [$($over)*] $($rest)* }
     };
     ($name:ident $size:literal $align:literal [$($done:tt)*] [$($over:tt)*]
-     $(#[$m:meta])* $offset:literal $field:ident : over $ty:ty, $($rest:tt)*) => {
+     $(#[$m:meta])* $offset:literal $field:ident $(as $nt:literal)? : over $ty:ty, $($rest:tt)*) => {
         impl $name {
             $(#[$m])*
             #[doc = concat!("`", stringify!($field), "` at offset ", stringify!($offset), ", in a union.")]
             pub fn $field(self) -> $crate::Slot<$ty> { $crate::Slot::new(self.0.add($offset)) }
         }
         $crate::guest_fields! { $name $size $align [$($done)*]
-            [$($over)* ($field, $offset, <$ty as $crate::Layout>::SIZE)] $($rest)* }
+            [$($over)* ($field [$($nt)?], $offset, <$ty as $crate::Layout>::SIZE)] $($rest)* }
     };
     ($name:ident $size:literal $align:literal [$($done:tt)*] [$($over:tt)*]
-     $(#[$m:meta])* $offset:literal $field:ident : $ty:ty, $($rest:tt)*) => {
+     $(#[$m:meta])* $offset:literal $field:ident $(as $nt:literal)? : $ty:ty, $($rest:tt)*) => {
         impl $name {
             $(#[$m])*
             #[doc = concat!("`", stringify!($field), "` at offset ", stringify!($offset), ".")]
             pub fn $field(self) -> $crate::Slot<$ty> { $crate::Slot::new(self.0.add($offset)) }
         }
         $crate::guest_fields! { $name $size $align
-            [$($done)* ($field, $offset, <$ty as $crate::Layout>::SIZE,
+            [$($done)* ($field [$($nt)?], $offset, <$ty as $crate::Layout>::SIZE,
                 if $align < <$ty as $crate::Layout>::ALIGN { $align } else { <$ty as $crate::Layout>::ALIGN }, &[],
                 <$ty as $crate::Layout>::NAMES)]
             [$($over)*] $($rest)* }
     };
     ($name:ident $size:literal $align:literal
-     [$(($field:ident, $offset:expr, $len:expr, $falign:expr, $inner:expr, $names:expr))*]
-     [$(($ofield:ident, $ooffset:expr, $olen:expr))*]) => {
+     [$(($field:ident [$($nt:literal)?], $offset:expr, $len:expr, $falign:expr, $inner:expr, $names:expr))*]
+     [$(($ofield:ident [$($ont:literal)?], $ooffset:expr, $olen:expr))*]) => {
         impl $name {
             /// The fields by name, offset and size; those that share bytes come last.
             pub const FIELDS: &'static [$crate::FieldInfo] = &[
-                $($crate::FieldInfo { name: stringify!($field), offset: $offset, size: $len, inner: $inner, names: $names },)*
-                $($crate::FieldInfo { name: stringify!($ofield), offset: $ooffset, size: $olen, inner: &[], names: &[] },)*
+                $($crate::FieldInfo { name: stringify!($field), nt: $crate::nt_name!($($nt)?), offset: $offset, size: $len, inner: $inner, names: $names },)*
+                $($crate::FieldInfo { name: stringify!($ofield), nt: $crate::nt_name!($($ont)?), offset: $ooffset, size: $olen, inner: &[], names: &[] },)*
             ];
         }
         const _: () = $crate::check(&[$(($offset, $len, $falign)),*], $size);
         $(const _: () = assert!($ooffset + $olen <= $size, "a field in a union runs past the structure's size");)*
+    };
+}
+
+/// The name that a field of [`guest_struct!`] was given behind `as`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! nt_name {
+    () => {
+        None
+    };
+    ($nt:literal) => {
+        Some($nt)
     };
 }
 

@@ -8,7 +8,7 @@
 //! `record` carries a whole case out, `run` its lines one at a time; `motor` runs the machine and serves
 //! native routines; `quiet` decides when it is at rest; `call` places calls; `answer` reads what they
 //! gave back; `scene`, `world` and `look` are the other lines; `view` is what is told after each;
-//! `replay` needs nothing of these but the motor.
+//! `replay` and `player`, which do a recording again, need nothing of these but the motor.
 
 mod answer;
 mod boot;
@@ -33,7 +33,7 @@ mod world;
 pub use error::{RecordError, WriteError};
 pub use look::symbol;
 pub use motor::apply;
-pub use player::{Player, SeekError};
+pub use player::{Next, Player, SeekError};
 pub use record::{Driven, drive, record, record_in_detail, record_into};
 pub use replay::{Replay, Replayed, Step};
 pub use run::Run;

@@ -1,11 +1,12 @@
 //! The machine, its kernel, and what is written down while they run.
 
-use super::nesting::Nesting;
+use super::nesting::{Entered, Nesting};
 use super::routines::Routines;
 use crate::recording::{EventRecord, Input, Reaching, TraceStep, Went};
+use contract::routine::RoutineInfo;
 use contract::{Flow, Kernel, Named, ObjectId};
 use machine::registers::flags;
-use machine::{Access, Fault, Machine, Memory, PAGE, Pa, Stop, Until, Va};
+use machine::{Access, Fault, Machine, Memory, PAGE, Pa, Reg, Stop, Until, Va};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -173,7 +174,7 @@ impl Motor {
     }
 
     /// Whether an interrupt is pending and will be taken before the next instruction.
-    fn interruptible(&self) -> bool {
+    pub(super) fn interruptible(&self) -> bool {
         let cpu = &self.m.cpu;
         cpu.interrupt.is_some() && cpu.flag(flags::IF) && !cpu.shadow
     }
@@ -188,7 +189,7 @@ impl Motor {
     }
 
     /// Runs the native routine at `at`.
-    fn serve(&mut self, at: Va) -> Result<(), String> {
+    pub(super) fn serve(&mut self, at: Va) -> Result<(), String> {
         let Some((info, stage)) = self.kernel.image().routine(at) else {
             return Err(format!("no native routine lies at {at}"));
         };
@@ -202,7 +203,7 @@ impl Motor {
                     Flow::Return(value) => Went::Returned(value),
                     Flow::Call { target, .. } => Went::Called(target),
                     Flow::Jump(to) => Went::Jumped(to),
-                    Flow::Direct => Went::Direct,
+                    Flow::Direct => self.returned(info, entered).map_or(Went::Direct, Went::Returned),
                 };
                 (SmallVec::from_slice(&served.args), went)
             }
@@ -226,6 +227,20 @@ impl Motor {
         let depth = entered.depth;
         self.notes.trace.push(TraceStep { at: instant, depth, thread, routine, stage, args, went });
         Ok(())
+    }
+
+    /// What a routine that has set the registers itself returned: its frame and its arguments are gone, its
+    /// caller's EBP is back, and the lowest slot leads to where it was called, by way of other code.
+    fn returned(&self, info: RoutineInfo, entered: Option<Entered>) -> Option<u32> {
+        let esp = entered?.esp;
+        let word = |at: u32| {
+            let mut raw = [0; 4];
+            self.m.peek(self.m.cpu.cr3, Va(at), &mut raw).ok()?;
+            Some(u32::from_le_bytes(raw))
+        };
+        let behind = esp.wrapping_add(4 * u32::from(info.params));
+        let frame_gone = self.m.cpu.esp() == behind && word(esp.wrapping_sub(4))? == self.m.cpu.reg(Reg::Ebp);
+        (frame_gone && word(behind)? == word(esp)?).then(|| self.m.cpu.reg(Reg::Eax))
     }
 
     /// The thread that has the processor.

@@ -24,7 +24,8 @@ pub(super) struct Entered {
     /// Its thread's index.
     thread: usize,
     user: bool,
-    esp: u32,
+    /// Where the stack pointer was at its entry: at its return address.
+    pub(super) esp: u32,
     /// How many are below it.
     pub(super) depth: u16,
 }

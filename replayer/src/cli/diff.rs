@@ -1,6 +1,6 @@
 //! `tandem diff`: two recordings of one case.
 
-use super::{BAD, FINE, UNEXPECTED, messages::Messages, replay::load};
+use super::{BAD, FINE, UNEXPECTED, explain::unrelated, messages::Messages, replay::load};
 use crate::corpus::show;
 use crate::{PairError, compare, explain};
 use std::path::Path;
@@ -12,13 +12,19 @@ pub(super) fn run(here: &Path, [ours, theirs]: [&Path; 2], messages: &mut Messag
     messages.text(&comparison.text())?;
     let first = comparison.first_difference();
     if let Some(first) = &first {
-        let later = comparison.events.iter().skip(first.event + 1).filter(|event| !event.agrees()).count();
-        let consequences = match later {
-            0 => "nothing after it differs".to_owned(),
-            1 => "1 later event differs in consequence".to_owned(),
-            later => format!("{later} later events differ in consequence"),
+        let (partings, following) = explain::facts::independent(&comparison);
+        let others = partings.len().saturating_sub(1);
+        let consequences = match following.len() {
+            0 if others > 0 => unrelated(others),
+            0 => "nothing that follows from it differs later".to_owned(),
+            1 => "what follows from it differs in 1 later event".to_owned(),
+            later => format!("what follows from it differs in {later} later events"),
         };
-        messages.line(&format!("\nfirst difference: {first}; {consequences}"))?;
+        let others = match following.len() {
+            1.. if others > 0 => format!("; {}", unrelated(others)),
+            _ => String::new(),
+        };
+        messages.line(&format!("\nfirst difference: {first}; {consequences}{others}"))?;
         let traces = explain::traces(&left, &right, first.event + 1);
         messages.text(&traces.map_err(|error| named(error, ours, theirs))?)?;
     } else {

@@ -24,25 +24,26 @@ pub(super) fn run(here: &Path, options: &ExplainOptions, messages: &mut Messages
     let right = kernel(&name(&options.right, &case.kernels.1))?;
     let compared = compare(&case, left, right).context(shown)?;
     let comparison = &compared.comparison;
-    let (partings, following) = match options.resync {
-        true => facts::independent(comparison),
-        false => (facts::first(comparison).into_iter().collect(), Vec::new()),
-    };
-    let Some(first) = partings.first() else {
+    let (all, following) = facts::independent(comparison);
+    if all.is_empty() {
         messages.line(&format!("{}: {} and {} agree", case.name, comparison.left, comparison.right))?;
         return Ok(FINE);
-    };
-    let (ours, theirs) = stories(&compared, (left, right), &partings, !options.interrupts)?;
+    }
+    let (partings, others) = all.split_at(if options.resync { all.len() } else { 1 });
+    let (ours, theirs) = stories(&compared, (left, right), partings, !options.interrupts)?;
     let mut text = String::new();
     for (parting, stories) in partings.iter().zip(ours.iter().zip(&theirs)) {
         text.push_str(&told(&case.name, &compared, parting, stories));
     }
-    let later = match options.resync {
-        true => following,
-        false => consequences(comparison, first.event),
-    };
-    text.push_str(&heading(options.resync, partings.len(), later.len()));
-    text.push_str(&folded(comparison, &later));
+    if !following.is_empty() || others.is_empty() {
+        text.push_str(&heading(partings.len(), following.len()));
+    }
+    text.push_str(&folded(comparison, &following));
+    if !others.is_empty() {
+        let them = if others.len() == 1 { "it" } else { "them" };
+        text.push_str(&format!("{}; `--resync` explains {them}\n", unrelated(others.len())));
+    }
+    text.push_str(&folded(comparison, others));
     messages.text(&text)?;
     Ok(UNEXPECTED)
 }
@@ -147,27 +148,22 @@ pub(super) fn code(lines: &[CodeLine]) -> String {
     text
 }
 
-/// The later events that differ.
-fn consequences(comparison: &Comparison, first: usize) -> Vec<Parting> {
-    let later = comparison.events.iter().enumerate().skip(first);
-    let parting = |(index, event): (usize, &golden::ComparedEvent)| {
-        let facts = facts::all(event);
-        (!facts.is_empty()).then(|| Parting { event: index + 1, facts: facts::smallest(event, facts) })
-    };
-    later.filter_map(parting).collect()
+/// What is said of the events that differ in what follows from the partings that were told. An event that parts
+/// anew by itself can differ in that as well: then it is one of these too.
+fn heading(partings: usize, later: usize) -> String {
+    let them = if partings == 1 { "it" } else { "them" };
+    match later {
+        0 => format!("nothing that follows from {them} differs later\n"),
+        1 => format!("what follows from {them} differs in 1 later event\n"),
+        _ => format!("what follows from {them} differs in {later} later events\n"),
+    }
 }
 
-/// What is said of the events that differ besides the partings. An event that parts anew by itself can
-/// differ besides in what follows from earlier ones: then it is one of these too.
-fn heading(resync: bool, partings: usize, later: usize) -> String {
-    let them = if partings == 1 { "it" } else { "them" };
-    match (resync, later) {
-        (false, 0) => "nothing after it differs\n".to_owned(),
-        (false, 1) => "in consequence 1 later event differs\n".to_owned(),
-        (false, _) => format!("in consequence {later} later events differ\n"),
-        (true, 0) => format!("nothing that follows from {them} differs later\n"),
-        (true, 1) => format!("what follows from {them} differs in 1 later event\n"),
-        (true, _) => format!("what follows from {them} differs in {later} later events\n"),
+/// What is said of differences that do not follow from the first one.
+pub(super) fn unrelated(others: usize) -> String {
+    match others {
+        1 => "1 more difference does not follow from the first".to_owned(),
+        _ => format!("{others} more differences do not follow from the first"),
     }
 }
 

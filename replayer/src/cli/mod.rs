@@ -69,7 +69,7 @@ enum Command {
     /// Shows where two kernels part in a case, and why: facts, calls, fields, stacks and code
     ///
     /// The calls are told as by `trace`. The instant shown of each kernel is that at which the first fact came
-    /// to be, or the event's call was answered.
+    /// to be, or the event's call was answered; where nothing was called, the end of the event.
     Explain(ExplainOptions),
     /// Shows what a kernel looks like after an event, or in the midst of one: view, registers, fields,
     /// code, stacks; or any structure, memory or stack by name

@@ -368,6 +368,22 @@ mod tests {
     }
 
     #[test]
+    fn what_returns_by_way_of_an_interrupt_has_returned_and_not_called_that() {
+        let text = "# A thread ends another, which waits.\nprocess app\nthread main in=app\n\
+                    thread worker in=app\nworker NtDelayExecution alertable=no interval=forever\n\
+                    main NtTerminateThread thread=worker status=1\n";
+        let case = recorder::Case::parse("x", "x", text).unwrap();
+        let kernel = recorder::kernels::by_name("nt").unwrap();
+        let calls = calls(&recorder::record(&case, kernel).unwrap(), 5);
+        let inserts = calls.iter().find(|call| call.routine == "KeInsertQueueApc").unwrap();
+        assert_eq!(inserts.end, End::Returned(1), "{calls:#?}");
+        // The worker has the higher priority now.
+        let switches = calls.iter().find(|call| call.routine == "HalpSoftwareInterrupts").unwrap();
+        assert!(switches.thread == inserts.thread && switches.at > inserts.at, "{calls:#?}");
+        assert_eq!(switches.depth, inserts.depth, "{calls:#?}");
+    }
+
+    #[test]
     fn what_a_thread_goes_on_with_stands_where_it_goes_on() {
         let text = "# A thread ends another, which waits.\nprocess app\nthread main in=app\n\
                     thread worker in=app\nworker NtDelayExecution alertable=no interval=forever\n\

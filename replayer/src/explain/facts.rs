@@ -3,7 +3,7 @@
 
 use contract::{Fact, Outcome};
 use golden::{ComparedEvent, Comparison, Side};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A fact that is not the same on both sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,18 +89,13 @@ pub fn smallest(event: &ComparedEvent, facts: Vec<Differing>) -> Vec<Differing> 
         fact.property == "call" && (told || value.ends_with(&side.outcome.to_string()))
     };
     let outcome = facts.iter().any(|fact| fact.subject == "outcome");
-    let stop = |fact: &Differing| {
-        fact.subject == "system"
-            && fact.property == "bugcheck"
-            && (fact.left == "none" || fact.right == "none")
-    };
-    let stopped = facts.iter().any(stop);
+    let stopped = facts.iter().any(stops_one);
     let states: BTreeSet<String> =
         facts.iter().filter(|fact| fact.property == "state").map(|fact| fact.subject.clone()).collect();
     let implied = |fact: &Differing| {
         let told = outcome && calls(&event.left, fact, &fact.left) && calls(&event.right, fact, &fact.right);
         let with_state = fact.property != "state" && states.contains(&fact.subject);
-        let follows = stopped && fact.subject != "outcome" && !stop(fact);
+        let follows = stopped && fact.subject != "outcome" && !stops_one(fact);
         told || follows
             || with_state && (fact.left == "none" || fact.right == "none" || fact.property == "call")
     };
@@ -140,25 +135,39 @@ fn left_behind(comparison: &Comparison) -> Option<Parting> {
 
 /// The differences that do not follow from earlier ones, in order: facts that differ are set aside by
 /// their names from then on (with all other facts of a thing whose state differs) for as long as they
-/// differ, and so is the outcome of an event whose line names a thing with facts set aside: where it differs,
-/// so does all that came of it. The last element is what was set aside at the end.
+/// differ. What came of an event follows if its line is about something that is not the same on both sides
+/// any more: all of it where that is what it is done to, and if it is who does it the outcome, with all that
+/// came of that where it differs. What only one kernel has set of a thing, which no view need show, may come
+/// out whenever something is done to that and does not fail. And once only one of the systems runs nothing
+/// can be compared any more. The last element is what was set aside at the end.
 pub fn independent(comparison: &Comparison) -> (Vec<Parting>, Vec<Parting>) {
     let (mut partings, mut following) = (Vec::new(), Vec::new());
     let mut aside: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut set_by_one: BTreeSet<String> = BTreeSet::new();
+    let mut processes: BTreeMap<&str, &str> = BTreeMap::new();
     for (index, event) in comparison.events.iter().enumerate() {
         let facts = all(event);
         let keys: BTreeSet<(String, String)> =
             facts.iter().map(|fact| (fact.subject.clone(), fact.property.clone())).collect();
         // What agrees again counts again.
         aside.retain(|key| keys.contains(key));
-        let tainted: BTreeSet<&str> =
-            aside.iter().map(|(subject, _)| subject.rsplit([' ', ':']).next().unwrap_or_default()).collect();
+        let stopped = facts.iter().any(stops_one) && aside.contains(&bugcheck());
+        let tainted: BTreeSet<&str> = aside.iter().map(|(subject, _)| name_of(subject)).collect();
         let named = event.text.split(|c: char| !c.is_alphanumeric() && c != '_');
         let line_tainted = named.into_iter().any(|word| tainted.contains(word));
+        processes.extend(created(&event.text));
+        let done_to = done_to(event, &processes);
+        let (ours, theirs) = (worked(&event.left.outcome), worked(&event.right.outcome));
+        let hidden = |name: &&str| (ours || theirs) && set_by_one.contains(*name);
+        // What befalls a thread may be owed to its process, as by a debugger.
+        let with_process = |name: &&str| {
+            tainted.contains(name) || processes.get(name).is_some_and(|process| tainted.contains(process))
+        };
+        let target_tainted = done_to.iter().any(|name| with_process(name) || hidden(name));
         let outcome_follows = line_tainted && facts.iter().any(|fact| fact.subject == "outcome");
         let stateful = |subject: &str| aside.contains(&(subject.to_owned(), "state".to_owned()));
         let follows = |fact: &Differing| match fact.subject.as_str() {
-            _ if outcome_follows => true,
+            _ if stopped || target_tainted || outcome_follows => true,
             "outcome" => false,
             subject => {
                 aside.contains(&(fact.subject.clone(), fact.property.clone()))
@@ -168,6 +177,9 @@ pub fn independent(comparison: &Comparison) -> (Vec<Parting>, Vec<Parting>) {
         };
         let (old, new): (Vec<Differing>, Vec<Differing>) = facts.into_iter().partition(follows);
         let new = smallest(event, new);
+        if ours != theirs && sets(&event.text) {
+            set_by_one.extend(done_to.into_iter().map(str::to_owned));
+        }
         aside.extend(keys.into_iter().filter(|(subject, _)| subject != "outcome"));
         let parting = |facts: Vec<Differing>| Parting { event: index + 1, facts };
         if !new.is_empty() {
@@ -177,14 +189,76 @@ pub fn independent(comparison: &Comparison) -> (Vec<Parting>, Vec<Parting>) {
             following.push(parting(old));
         }
     }
-    partings.extend(left_behind(comparison));
+    // Who has stopped left behind whatever it was at work with.
+    if comparison.events.last().is_none_or(|last| !all(last).iter().any(stops_one)) {
+        partings.extend(left_behind(comparison));
+    }
     (partings, following)
+}
+
+/// The fact that a system has stopped.
+fn bugcheck() -> (String, String) {
+    ("system".to_owned(), "bugcheck".to_owned())
+}
+
+/// Whether a fact says that one system has stopped and the other has not.
+fn stops_one(fact: &Differing) -> bool {
+    let stop = (fact.subject.clone(), fact.property.clone()) == bugcheck();
+    stop && (fact.left == "none" || fact.right == "none")
+}
+
+/// The case's name of a subject of the view: `worker` of `thread worker`, and of `handle app:worker`.
+fn name_of(subject: &str) -> &str {
+    subject.rsplit([' ', ':']).next().unwrap_or_default()
+}
+
+/// The thread that a line of the scene creates, and its process.
+fn created(text: &str) -> Option<(&str, &str)> {
+    let mut words = text.split_whitespace();
+    let name = words.next().filter(|word| *word == "thread").and_then(|_| words.next())?;
+    Some((name, words.find_map(|word| word.strip_prefix("in="))?))
+}
+
+/// The things that an event's line does something to: those that its arguments name, of which a view tells.
+/// The pseudo-handles `thread` and `self` mean the actor and its process.
+fn done_to<'e>(event: &'e ComparedEvent, processes: &BTreeMap<&str, &'e str>) -> BTreeSet<&'e str> {
+    let seen: BTreeSet<String> = [&event.left, &event.right]
+        .into_iter()
+        .flat_map(|side| side.view.facts())
+        .map(|fact| name_of(&fact.subject).to_owned())
+        .collect();
+    let line = event.text.split_once(" = ").map_or(event.text.as_str(), |(_, line)| line);
+    let mut words = line.split_whitespace();
+    let actor = words.next().unwrap_or_default();
+    let meant = |value: &'e str| match value {
+        "thread" => Some(actor),
+        "self" => processes.get(actor).copied(),
+        name => Some(name),
+    };
+    let given = words.filter_map(|word| word.split_once('=')).filter_map(|(_, value)| meant(value));
+    given.filter(|value| seen.contains(*value)).collect()
+}
+
+/// Whether an event sets something that need not show at once: it tells a service to set or to queue it, or
+/// does what a driver does.
+fn sets(text: &str) -> bool {
+    let service = |word: &str| word.starts_with("NtSet") || word.starts_with("NtQueue");
+    text.split_whitespace().any(|word| word == "driver" || service(word))
+}
+
+/// Whether an event took place and did not fail.
+fn worked(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Returned { status, .. } => status.is_success(),
+        Outcome::Unavailable { .. } => false,
+        _ => true,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use contract::{Bugcheck, Status, ThreadView, View};
+    use contract::{Bugcheck, ProcessView, Status, ThreadView, View};
 
     fn thread(name: &str, state: &str, call: Option<&str>) -> ThreadView {
         ThreadView {
@@ -293,6 +367,70 @@ mod tests {
                 (6, name(&["outcome", "thread worker state", "thread other state"])),
             ]
         );
+    }
+
+    #[test]
+    fn nothing_is_told_of_a_system_that_runs_on_alone() {
+        let (ok, bad) = (Status::SUCCESS, Status::INVALID_HANDLE);
+        let running = || side(ok, &[thread("main", "running", None)]);
+        let mut stopped = side(ok, &[thread("main", "running", None)]);
+        let stop = Bugcheck { code: 0x1E, name: String::new(), parameters: Default::default() };
+        stopped.view.bugcheck = Some(stop);
+        let mut later = stopped.clone();
+        later.outcome = Outcome::Unavailable { why: "stopped".to_owned() };
+        let mut alone = running();
+        alone.view.threads.push(thread("worker", "running", None));
+        let mut compared = comparison(vec![
+            ("main A", running(), side(bad, &[thread("main", "running", None)])),
+            ("main B", running(), stopped),
+            ("main C", alone, later),
+        ]);
+        compared.left_behind.1 = vec![("pool KAPC".to_owned(), 1)];
+        let (partings, following) = independent(&compared);
+        let name = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(names(&partings), [(1, name(&["outcome"])), (2, name(&["system bugcheck"]))]);
+        assert_eq!(following.iter().map(|one| one.event).collect::<Vec<_>>(), [3]);
+    }
+
+    #[test]
+    fn what_one_kernel_has_set_may_show_later() {
+        let (ok, bad, worse) = (Status::SUCCESS, Status::NOT_IMPLEMENTED, Status::INVALID_HANDLE);
+        let with = |status, worker, other| {
+            side(status, &[thread("worker", worker, None), thread("other", other, None)])
+        };
+        let found = independent(&comparison(vec![
+            ("main NtSetX thread=worker", with(ok, "running", "running"), with(bad, "running", "running")),
+            // Nothing shows of it as yet; and that both fail is about something else.
+            ("main B", with(ok, "running", "running"), with(ok, "running", "running")),
+            ("main C thread=worker", with(bad, "running", "running"), with(worse, "running", "running")),
+            ("main D thread=worker", with(ok, "waiting", "running"), with(ok, "running", "running")),
+            ("main E thread=other", with(ok, "waiting", "waiting"), with(ok, "running", "running")),
+        ]));
+        let events = |partings: &[Parting]| partings.iter().map(|one| one.event).collect::<Vec<_>>();
+        assert_eq!((events(&found.0), events(&found.1)), (vec![1, 3, 5], vec![4, 5]), "{found:?}");
+    }
+
+    #[test]
+    fn what_is_done_to_a_thread_may_follow_from_what_its_process_differs_in() {
+        let ok = Status::SUCCESS;
+        let with = |debugged, worker| {
+            let mut side = side(ok, &[thread("worker", worker, None)]);
+            let (name, being_debugged) = ("app".to_owned(), debugged);
+            side.view.processes =
+                vec![ProcessView { name, terminated: false, exit_status: None, being_debugged }];
+            side
+        };
+        for (line, new) in
+            [("main X thread=worker", false), ("worker X thread=thread", false), ("worker X", true)]
+        {
+            let found = independent(&comparison(vec![
+                ("thread worker in=app", with(false, "running"), with(false, "running")),
+                ("main Debug process=app", with(true, "running"), with(false, "running")),
+                (line, with(true, "waiting"), with(false, "running")),
+            ]));
+            let events: Vec<usize> = found.0.iter().map(|one| one.event).collect();
+            assert_eq!(events, if new { vec![2, 3] } else { vec![2] }, "{line}: {found:?}");
+        }
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! Only structures that live are compared; what a kernel keeps beside them, and its stacks, are told
 //! by traces and stack walks.
 
-use super::Names;
-use contract::{FlagNames, Kernel, LayoutInfo, Named, ObjectId};
+use super::{Names, values};
+use contract::{FlagNames, Kernel, LayoutInfo, Named, ObjectId, Status};
 use guest::FieldInfo;
 use machine::{Machine, Va};
 use std::cell::OnceCell;
@@ -205,23 +205,30 @@ impl Layouts {
         let fields = self.known[index].get_or_init(|| {
             let flags: Vec<&FlagNames> = image.flags.iter().filter(|flags| flags.layout == layout).collect();
             let mut found = Vec::new();
-            leaves(image.layouts[index].fields, "", 0, &flags, &mut found);
+            leaves(image.layouts[index].fields, ("", "", 0), &flags, &mut found);
             found
         });
         Some(fields)
     }
 }
 
-fn leaves(fields: &[FieldInfo], path: &str, base: u32, flags: &[&FlagNames], found: &mut Vec<Field>) {
+/// Where a path begins: its name in code, its name as NT spells it, and its offset.
+type Base<'p> = (&'p str, &'p str, u32);
+
+fn leaves(fields: &[FieldInfo], (code, path, base): Base, flags: &[&FlagNames], found: &mut Vec<Field>) {
+    let behind = |before: &str, name: &str| match before {
+        "" => name.to_owned(),
+        before => format!("{before}.{name}"),
+    };
     for field in fields {
-        let raw = if path.is_empty() { field.name.to_owned() } else { format!("{path}.{}", field.name) };
+        let (code, path) = (behind(code, field.name), behind(path, &spelled(field)));
         if field.inner.is_empty() {
-            let bits = flags.iter().find(|flags| flags.field == raw).map_or(&[][..], |flags| flags.bits);
-            let path = raw.split('.').map(camel).collect::<Vec<_>>().join(".");
+            let bits = flags.iter().find(|flags| flags.field == code).map_or(&[][..], |flags| flags.bits);
             let (offset, size, names) = (base + field.offset, field.size, field.names);
+            let names = if names.is_empty() { values::names(&path) } else { names };
             found.push(Field { path, offset, size, names, bits });
         } else {
-            leaves(field.inner, &raw, base + field.offset, flags, found);
+            leaves(field.inner, (&code, &path, base + field.offset), flags, found);
         }
     }
 }
@@ -242,7 +249,7 @@ fn inside(fields: &[FieldInfo], offset: u32) -> String {
     };
     let held = |field: &&FieldInfo| field.offset == start && !field.inner.is_empty();
     let field = fields.iter().find(held).or(fields.iter().find(|field| field.offset == start));
-    let (name, rest) = (field.map_or(String::new(), |field| camel(field.name)), offset - start);
+    let (name, rest) = (field.map_or(String::new(), spelled), offset - start);
     match field {
         _ if rest == 0 => format!(".{name}"),
         Some(field) if !field.inner.is_empty() && rest < field.size => {
@@ -252,7 +259,12 @@ fn inside(fields: &[FieldInfo], offset: u32) -> String {
     }
 }
 
-/// A field's name as NT spells it: `cross_thread_flags` is `CrossThreadFlags`.
+/// A field's name as NT spells it.
+pub fn spelled(field: &FieldInfo) -> String {
+    field.nt.map_or_else(|| camel(field.name), str::to_owned)
+}
+
+/// A name as NT spells it: `cross_thread_flags` is `CrossThreadFlags`.
 pub fn camel(name: &str) -> String {
     let word = |word: &str| {
         let mut letters = word.chars();
@@ -275,7 +287,11 @@ pub fn shown(names: &Names, field: &Field, value: &Option<Vec<u8>>, before: Opti
     let hex = |bytes: &mut dyn Iterator<Item = &u8>| bytes.map(|byte| format!("{byte:02X}")).collect();
     let Some(bytes) = value else { return "not mapped".to_owned() };
     if bytes.len() > 8 {
-        return hex(&mut bytes.iter());
+        let text = hex(&mut bytes.iter());
+        return match words(bytes) {
+            Some(words) => format!("{text} \"{words}\""),
+            None => text,
+        };
     }
     let text: String = hex(&mut bytes.iter().rev());
     let number = |bytes: &[u8]| bytes.iter().rev().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte)) as u32;
@@ -293,6 +309,9 @@ pub fn shown(names: &Names, field: &Field, value: &Option<Vec<u8>>, before: Opti
             }
         }
         (!words.is_empty()).then(|| words.join(" "))
+    } else if bytes.len() == 4 && holds_status(field) && Status(now) != Status::SUCCESS {
+        // Whether 0 is a status or nothing as yet cannot be told.
+        Status(now).name().map(str::to_owned)
     } else if bytes.len() == 4 {
         names.meaning(now)
     } else {
@@ -304,17 +323,32 @@ pub fn shown(names: &Names, field: &Field, value: &Option<Vec<u8>>, before: Opti
     }
 }
 
+/// Whether a field holds a status: small ones, as STATUS_KERNEL_APC and STATUS_PENDING, look like numbers
+/// anywhere else.
+fn holds_status(field: &Field) -> bool {
+    field.path.ends_with("Status")
+}
+
+/// The text that bytes hold, up to a NUL behind which there is nothing else.
+fn words(bytes: &[u8]) -> Option<&str> {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let (text, rest) = bytes.split_at(end);
+    let printable = !text.is_empty() && text.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+    let alone = rest.iter().all(|byte| *byte == 0);
+    std::str::from_utf8(text).ok().filter(|_| printable && alone)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const HEADER: &[FieldInfo] = &[
-        FieldInfo { name: "kind", offset: 0, size: 1, inner: &[], names: &[] },
-        FieldInfo { name: "signal_state", offset: 4, size: 4, inner: &[], names: &[] },
+        FieldInfo { name: "kind", nt: Some("Type"), offset: 0, size: 1, inner: &[], names: &[] },
+        FieldInfo { name: "signal_state", nt: None, offset: 4, size: 4, inner: &[], names: &[] },
     ];
     const THREAD: &[FieldInfo] = &[
-        FieldInfo { name: "header", offset: 0x10, size: 8, inner: HEADER, names: &[] },
-        FieldInfo { name: "state", offset: 0x20, size: 1, inner: &[], names: &[(4, "Terminated")] },
+        FieldInfo { name: "header", nt: None, offset: 0x10, size: 8, inner: HEADER, names: &[] },
+        FieldInfo { name: "state", nt: None, offset: 0x20, size: 1, inner: &[], names: &[(4, "Terminated")] },
     ];
 
     fn nt() -> Names {
@@ -326,10 +360,10 @@ mod tests {
     fn fields_held_in_place_have_a_path() {
         let mut found = Vec::new();
         let flags = FlagNames { layout: "T", field: "header.signal_state", bits: &[(1, "Set")] };
-        leaves(THREAD, "", 0, &[&flags], &mut found);
+        leaves(THREAD, ("", "", 0), &[&flags], &mut found);
         let rows: Vec<_> =
             found.iter().map(|field| (field.path.as_str(), field.offset, field.size)).collect();
-        assert_eq!(rows, [("Header.Kind", 0x10, 1), ("Header.SignalState", 0x14, 4), ("State", 0x20, 1)]);
+        assert_eq!(rows, [("Header.Type", 0x10, 1), ("Header.SignalState", 0x14, 4), ("State", 0x20, 1)]);
         assert_eq!(found[1].bits, [(1, "Set")]);
         let named = [0x10, 0x14, 0x16, 0x18, 0x20, 0x2C].map(|offset| inside(THREAD, offset));
         let expected =
@@ -337,10 +371,33 @@ mod tests {
         assert_eq!(named, expected);
         assert_eq!(inside(THREAD, 8), "+8");
         // A byte of the header that has another name as well ends where the header goes on.
-        let debug_active = FieldInfo { name: "debug_active", offset: 0x12, size: 1, inner: &[], names: &[] };
+        let debug_active =
+            FieldInfo { name: "debug_active", nt: None, offset: 0x12, size: 1, inner: &[], names: &[] };
         let union = [THREAD[0], debug_active, THREAD[1]];
         let named = [0x10, 0x12, 0x14, 0x19].map(|offset| inside(&union, offset));
         assert_eq!(named, [".Header", ".DebugActive", ".Header.SignalState", ".Header+9"]);
+    }
+
+    #[test]
+    fn both_kernels_fields_have_the_names_and_the_values_of_nt() {
+        for name in ["nt", "reactos"] {
+            let kernel = recorder::kernels::by_name(name).unwrap();
+            let (names, layouts) = (Names::new(kernel, &kernel.boot().unwrap(), &[]), Layouts::new(kernel));
+            let told = |path: &str, value: &[u8]| {
+                let field = layouts.fields("ETHREAD").unwrap().iter().find(|field| field.path == path);
+                let field = field.unwrap_or_else(|| panic!("{name} has no {path}"));
+                let bytes = [value, &[0; 4]].concat()[..field.size as usize].to_vec();
+                shown(&names, field, &Some(bytes), None)
+            };
+            assert_eq!(told("Tcb.WaitReason", &[5]), "05 Suspended", "{name}");
+            assert_eq!(told("Tcb.WaitMode", &[1]), "01 UserMode", "{name}");
+            assert_eq!(told("Tcb.Alerted[1]", &[1]), "01", "{name}");
+            assert_eq!(told("Tcb.ApcState.ApcListHead[0].Flink", &[0]), "00000000", "{name}");
+            assert_eq!(told("Tcb.SuspendApc.ApcStateIndex", &[0]), "00 OriginalApcEnvironment", "{name}");
+            assert!(told("Tcb.WaitBlock[0].WaitType", &[1]).ends_with("01 WaitAny"), "{name}");
+            assert_eq!(told("Cid.UniqueThread", &[8]), "00000008", "{name}");
+            assert!(told("Tcb.Header.Type", &[0xD9]).starts_with("D9"), "{name}");
+        }
     }
 
     #[test]
@@ -353,6 +410,14 @@ mod tests {
         assert_eq!(shown(&names, &plain, &None, None), "not mapped");
         let state = field(&[(4, "Terminated")], &[]);
         assert_eq!(shown(&names, &state, &Some(vec![4]), Some(&[5])), "04 Terminated");
+        let status = Field { path: "Tcb.WaitStatus".to_owned(), ..plain.clone() };
+        assert_eq!(shown(&names, &status, &Some(vec![0, 1, 0, 0]), None), "00000100 STATUS_KERNEL_APC");
+        assert_eq!(shown(&names, &plain, &Some(vec![0, 1, 0, 0]), None), "00000100");
+        assert_eq!(shown(&names, &status, &Some(vec![0; 4]), None), "00000000");
+        let wide = |text: &[u8]| shown(&names, &plain, &Some(text.to_vec()), None);
+        assert_eq!(wide(b"a.exe\0\0\0\0"), "612E65786500000000 \"a.exe\"");
+        assert_eq!(wide(b"a.exe\0\0\0\x01"), "612E65786500000001");
+        assert_eq!(wide(&[0; 9]), "000000000000000000");
         let flags = field(&[], &[(1, "Terminated"), (2, "Dead")]);
         assert_eq!(shown(&names, &flags, &Some(vec![1]), Some(&[2])), "01 Terminated no Dead");
         assert_eq!(camel("cross_thread_flags"), "CrossThreadFlags");

@@ -9,9 +9,8 @@
 
 use super::calls;
 use contract::{Activity, Block, Kernel, Named, ObjectId, View};
-use machine::registers::flags;
-use machine::{Machine, Stop, Until, Va};
-use recorder::{EventRecord, Recording};
+use machine::{Machine, Va};
+use recorder::{Next, Player, Recording, SeekError};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
@@ -58,14 +57,9 @@ impl Interrupts {
     ) -> Interrupts {
         let mut found = Interrupts { stretches: BTreeMap::new(), clock: kernel.image().clock_vector };
         let first = began(recording, *events.start());
-        let before = match first.checked_sub(1) {
-            Some(event) => recording.event(event).map(|record| record.machine.clone()),
-            None => kernel.boot().ok(),
-        };
-        let Some(m) = before else { return found };
+        let Ok(mut player) = Player::at(recording, kernel, first, 0) else { return found };
         let mut walk = Walk {
             kernel,
-            m,
             closely: false,
             taken: 0,
             open: BTreeMap::new(),
@@ -73,11 +67,16 @@ impl Interrupts {
             at_work: None,
             found: Vec::new(),
         };
-        let records = (first..=*events.end()).map_while(|number| Some((number, recording.event(number)?)));
-        for (number, record) in records {
+        for number in first..=*events.end() {
+            if number > first {
+                let next = recording.event(number).and_then(|next| player.follow(next).ok());
+                let Some(next) = next else { break };
+                player = next;
+            }
             walk.closely = events.contains(&number);
-            let walked = if number == *events.end() { walk.traced(record) } else { walk.event(record) };
-            if walked.is_none() {
+            let whole = number < *events.end() || player.event().untraced == 0;
+            let told = if whole { player.length() } else { traced(&player) };
+            if walk.event(&mut player, told).is_err() {
                 break;
             }
         }
@@ -123,8 +122,12 @@ fn began(recording: &Recording, event: usize) -> usize {
     (0..event).rev().take_while(over).last().unwrap_or(event)
 }
 
-/// Exceptions that may be delivered in a row without an instruction between them.
-const DELIVERIES: u32 = 1000;
+/// How many instructions of an event a trace tells of that has not room for all of it.
+fn traced(player: &Player) -> u64 {
+    let start = player.machine().retired;
+    let behind = player.event().trace.last().map_or(start, |step| step.at + 1);
+    behind.saturating_sub(start).min(player.length())
+}
 
 /// What must be as it was for an interrupt to have done nothing: what a program could tell apart, what the
 /// threads do, and the pool's blocks; or only what the thread does.
@@ -161,10 +164,9 @@ struct AtWork {
     seen: Seen,
 }
 
-/// The run, done again.
+/// The interrupts that are found while a run is done again.
 struct Walk {
     kernel: &'static dyn Kernel,
-    m: Machine,
     /// Whether everything is looked at that must be as it was.
     closely: bool,
     /// How many interrupts have been taken that are told of.
@@ -177,129 +179,76 @@ struct Walk {
 }
 
 impl Walk {
-    /// An event; none when it goes another way than it was recorded.
-    fn event(&mut self, record: &EventRecord) -> Option<()> {
-        self.until(record, record.end())
-    }
-
-    /// An event as far as its trace goes.
-    fn traced(&mut self, record: &EventRecord) -> Option<()> {
-        let told = match record.untraced {
-            0 => record.end(),
-            _ => record.trace.last().map_or(0, |step| step.at + 1),
-        };
-        self.until(record, told)
-    }
-
-    fn until(&mut self, record: &EventRecord, end: u64) -> Option<()> {
-        for input in record.inputs.iter().filter(|input| input.at < end || end == record.end()) {
-            self.run(input.at, record)?;
-            recorder::apply(&mut self.m, &input.what).ok()?;
+    /// So many instructions of an event, from its beginning.
+    fn event(&mut self, player: &mut Player, instructions: u64) -> Result<(), SeekError> {
+        let named = &player.event().named;
+        loop {
+            let next = player.leap(instructions, &self.returns)?;
+            let m = player.machine();
+            self.look(m, named);
+            match next {
+                Next::Interrupt => self.interrupted(m, named),
+                Next::Routine | Next::Instruction => {}
+                Next::Nothing => break,
+            }
         }
-        self.run(end, record)?;
         // What a stretch leads through is looked at with one set of names.
-        self.end(true, &record.named);
-        Some(())
+        self.end(player.machine(), true, named);
+        Ok(())
     }
 
-    fn run(&mut self, instant: u64, record: &EventRecord) -> Option<()> {
-        let named = &record.named;
-        let from = self.m.retired;
-        let mut deliveries = 0;
-        while self.m.retired < instant || self.m.retired > from && self.interruptible() {
-            if self.interruptible() {
-                self.interrupted(named)?;
-                continue;
-            }
-            let budget = instant - self.m.retired;
-            let until = Until { budget, breakpoints: &self.returns, user_entry: true };
-            let before = self.m.retired;
-            let stop = match self.m.cpu.interrupt {
-                // A run would take it unseen as soon as it may.
-                Some(_) => self.m.step(),
-                None => self.m.run(&until),
-            };
-            deliveries = if self.m.retired == before { deliveries + 1 } else { 0 };
-            match stop {
-                // The instant comes first.
-                Stop::Native(_) if self.m.retired >= instant => {}
-                Stop::Native(at) => {
-                    self.look(named);
-                    if let Err(fault) = contract::routine::serve(self.kernel, &mut self.m, at) {
-                        self.m.page_fault(fault).ok()?;
-                    }
-                    if self.m.cpu.cpl() < 3 && !self.returns.contains(&self.m.cpu.next()) {
-                        continue;
-                    }
-                }
-                Stop::Budget if deliveries > DELIVERIES => return None,
-                Stop::Budget | Stop::Breakpoint(_) | Stop::UserEntry => {}
-                Stop::Halted | Stop::Shutdown | Stop::Unsupported(_) => return None,
-            }
-            self.look(named);
-        }
-        (self.m.retired == instant).then_some(())
-    }
-
-    fn interruptible(&self) -> bool {
-        let cpu = &self.m.cpu;
-        cpu.interrupt.is_some() && cpu.flag(flags::IF) && !cpu.shadow
-    }
-
-    /// The pending interrupt is taken.
-    fn interrupted(&mut self, named: &[Named]) -> Option<()> {
-        self.look(named);
-        let vector = self.m.cpu.interrupt?;
-        let thread = self.kernel.current(&self.m);
-        let back = match self.m.cpu.cpl() {
+    /// The pending interrupt is taken next.
+    fn interrupted(&mut self, m: &Machine, named: &[Named]) {
+        let Some(vector) = m.cpu.interrupt else { return };
+        let thread = self.kernel.current(m);
+        let back = match m.cpu.cpl() {
             3 => Back::User,
-            _ => Back::Kernel(self.m.cpu.esp()),
+            _ => Back::Kernel(m.cpu.esp()),
         };
-        let at = self.m.cpu.next();
+        let at = m.cpu.next();
         // One inside another is a part of it.
         if !self.open.contains_key(&thread) {
             self.open.insert(thread, Open { number: self.taken, vector, back: (at, back), plain: true });
             self.returns.push(at);
             self.taken += 1;
-            self.enter(thread, true, named);
+            self.enter(m, thread, true, named);
         }
-        matches!(self.m.step(), Stop::Budget).then_some(())
     }
 
     /// Looks whether an interrupt has ended, or another thread has the processor.
-    fn look(&mut self, named: &[Named]) {
-        let thread = self.kernel.current(&self.m);
+    fn look(&mut self, m: &Machine, named: &[Named]) {
+        let thread = self.kernel.current(m);
         if self.at_work.as_ref().is_some_and(|work| work.thread != thread) {
             // It has lost the processor.
-            self.end(true, named);
+            self.end(m, true, named);
         }
         let Some(open) = self.open.get(&thread) else { return };
         let (at, back) = open.back;
-        let here = self.m.cpu.next();
+        let here = m.cpu.next();
         let over = match back {
-            Back::User => self.m.cpu.cpl() == 3,
-            Back::Kernel(esp) => self.m.cpu.cpl() == 3 || here == at && self.m.cpu.esp() == esp,
+            Back::User => m.cpu.cpl() == 3,
+            Back::Kernel(esp) => m.cpu.cpl() == 3 || here == at && m.cpu.esp() == esp,
         };
         if self.at_work.is_none() {
-            self.enter(thread, false, named);
+            self.enter(m, thread, false, named);
         }
         if over {
             // Another way than back: the thread was made to do something.
-            self.end(here == at, named);
+            self.end(m, here == at, named);
             self.open.remove(&thread);
             self.returns = self.open.values().map(|open| open.back.0).collect();
         }
     }
 
-    fn enter(&mut self, thread: ObjectId, first: bool, named: &[Named]) {
-        let seen = self.seen(thread, named);
-        self.at_work = Some(AtWork { thread, from: self.m.retired, first, seen });
+    fn enter(&mut self, m: &Machine, thread: ObjectId, first: bool, named: &[Named]) {
+        let seen = self.seen(m, thread, named);
+        self.at_work = Some(AtWork { thread, from: m.retired, first, seen });
     }
 
     /// The stretch that is under way ends.
-    fn end(&mut self, plain: bool, named: &[Named]) {
+    fn end(&mut self, m: &Machine, plain: bool, named: &[Named]) {
         let Some(work) = self.at_work.take() else { return };
-        let same = plain && self.seen(work.thread, named) == work.seen;
+        let same = plain && self.seen(m, work.thread, named) == work.seen;
         let Some(open) = self.open.get_mut(&work.thread) else { return };
         open.plain &= same;
         self.found.push(Stretch {
@@ -307,19 +256,19 @@ impl Walk {
             interrupt: open.number,
             vector: open.vector,
             from: work.from,
-            until: self.m.retired,
+            until: m.retired,
             first: work.first,
             plain: open.plain,
         });
     }
 
-    fn seen(&self, thread: ObjectId, named: &[Named]) -> Seen {
-        let all = self.kernel.threads(&self.m).into_iter().map(|status| (status.id, status.activity));
+    fn seen(&self, m: &Machine, thread: ObjectId, named: &[Named]) -> Seen {
+        let all = self.kernel.threads(m).into_iter().map(|status| (status.id, status.activity));
         match self.closely {
             true => Seen {
-                view: self.kernel.view(&self.m, named),
+                view: self.kernel.view(m, named),
                 threads: all.collect(),
-                blocks: self.kernel.heap(&self.m).blocks,
+                blocks: self.kernel.heap(m).blocks,
             },
             false => Seen {
                 view: View::default(),

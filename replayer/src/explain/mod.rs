@@ -21,6 +21,7 @@ mod sides;
 pub mod stack;
 mod story;
 pub mod target;
+mod values;
 mod writes;
 
 pub use blocks::told_calls;

@@ -50,12 +50,13 @@ pub struct CodeLine {
 }
 
 /// Tells what a kernel did in an event (counted from 1; 0 is booting) of which `facts` are what matters. Of
-/// the interrupts given, those that did nothing but take time are folded in the trace.
+/// the interrupts given, those that did nothing but take time decide nothing; with `fold` the trace folds them.
 ///
 /// The instant shown is that at which the first fact came to be, where that is no outcome and the event
-/// changed it. Else it is where the event's outcome came from: for a status, the end of the innermost call
-/// that returned it first; else the end of the call that the line names, of the first service that the acting
-/// thread called, or of the last routine.
+/// changed it; and where a call did not return because the system stopped, that of the stop. Else it is where
+/// the event's outcome came from: for a status, the end of the innermost call that returned it first; else the
+/// end of the call that the line names, of the first service that the acting thread called, or of its last
+/// routine; and where it called none, the end of the event.
 ///
 /// # Errors
 /// [`SeekError`].
@@ -65,6 +66,7 @@ pub fn story(
     event: usize,
     facts: &[Differing],
     interrupts: &Interrupts,
+    fold: bool,
 ) -> Result<Story, SeekError> {
     let before = Player::at(recording, kernel, event, 0)?;
     let record = before.event();
@@ -73,7 +75,12 @@ pub fn story(
     let init = kernel.scene(&record.machine).thread;
     let actor = actor(&record.text, &record.named, init).or(calls.last().map(|call| call.thread));
     let start = before.machine().retired;
-    let fact = facts.first().filter(|fact| fact.subject != "outcome");
+    let stopped = || kernel.view(&record.machine, &record.named).bugcheck.is_some();
+    let stop = facts.iter().find(|fact| fact.subject == "system");
+    let fact = match record.outcome {
+        Outcome::Ended if stop.is_some() && stopped() => stop,
+        _ => facts.first().filter(|fact| fact.subject != "outcome"),
+    };
     let came = fact.map(|fact| came_to_be(kernel, &before, fact)).transpose()?.flatten();
     let (decisive, until) = match came {
         Some((at, thread)) => {
@@ -82,7 +89,16 @@ pub fn story(
             (own.max_by_key(|call| call.depth), at + 1)
         }
         None => {
-            let decisive = decisive(kernel, &calls, &record.outcome, actor, &record.text);
+            // An interrupt that did nothing but take time decided nothing.
+            let idle = |call: &Call| {
+                let within = interrupts.at(call.thread, call.at).filter(|stretch| stretch.plain);
+                within.is_some_and(|one| !interrupts.unfolds(one.interrupt, one.thread, start))
+            };
+            let own: Vec<&Call> = calls
+                .iter()
+                .filter(|call| actor.is_none_or(|actor| call.thread == actor) && !idle(call))
+                .collect();
+            let decisive = decisive(kernel, &own, &record.outcome, &record.text);
             (decisive, decisive.and_then(|call| call.until).unwrap_or(record.end()).min(record.end()))
         }
     };
@@ -96,13 +112,14 @@ pub fn story(
     }
     let machine = player.machine();
     let thread = decisive.map(|call| call.thread).or(actor).unwrap_or_else(|| kernel.current(machine));
+    let none = Interrupts::default();
     let status = kernel.threads(machine).into_iter().find(|status| status.id == thread);
     let mut there = Names::new(kernel, machine, &record.named);
     there.blocks.clone_from(&names.blocks);
     let stacks = status.map(|status| stack::stacks(&there, machine, &status)).unwrap_or_default();
     Ok(Story {
         kernel: recording.header.kernel.clone(),
-        rows: rows(&names, &calls, interrupts),
+        rows: rows(&names, &calls, if fold { interrupts } else { &none }),
         fields: fields::differing(kernel, &record.named, before.machine(), &record.machine),
         instant,
         what: decisive.map_or_else(|| "the end of the event".to_owned(), |call| call.text(&names)),
@@ -159,10 +176,11 @@ pub fn stories(
 ) -> Result<(Vec<Story>, Vec<Story>), SeekError> {
     let side = |recording, kernel| -> Result<Vec<Story>, SeekError> {
         let interrupts = match (partings.first(), partings.last()) {
-            (Some(first), Some(last)) if fold => Interrupts::of(recording, kernel, first.event..=last.event),
+            (Some(first), Some(last)) => Interrupts::of(recording, kernel, first.event..=last.event),
             _ => Interrupts::default(),
         };
-        let of = |parting: &Parting| story(recording, kernel, parting.event, &parting.facts, &interrupts);
+        let of =
+            |parting: &Parting| story(recording, kernel, parting.event, &parting.facts, &interrupts, fold);
         partings.iter().map(of).collect()
     };
     let (left, right) = (|| side(&compared.left, kernels.0), || side(&compared.right, kernels.1));
@@ -171,8 +189,11 @@ pub fn stories(
 }
 
 /// The thread that a line is about: the first of its words that is a thread's name, or `init`, which is
-/// there before any case names something.
+/// there before any case names something, and sets the scene.
 fn actor(text: &str, named: &[contract::Named], init: ObjectId) -> Option<ObjectId> {
+    if text.starts_with("process ") || text.starts_with("thread ") {
+        return Some(init);
+    }
     let words = text.split(|c: char| c.is_whitespace() || c == '=');
     let thread = |word: &str| {
         let named = named.iter().find(|named| named.name == word);
@@ -182,14 +203,9 @@ fn actor(text: &str, named: &[contract::Named], init: ObjectId) -> Option<Object
     words.into_iter().find_map(thread)
 }
 
-fn decisive<'c>(
-    kernel: &dyn Kernel,
-    calls: &'c [Call],
-    outcome: &Outcome,
-    actor: Option<ObjectId>,
-    text: &str,
-) -> Option<&'c Call> {
-    let own = || calls.iter().filter(|call| actor.is_none_or(|actor| call.thread == actor));
+/// The call of the acting thread that decided an event's outcome.
+fn decisive<'c>(kernel: &dyn Kernel, own: &[&'c Call], outcome: &Outcome, text: &str) -> Option<&'c Call> {
+    let own = || own.iter().copied();
     if let Outcome::Returned { status, .. } = outcome
         && !status.is_success()
     {
@@ -233,10 +249,58 @@ mod tests {
         for name in ["nt", "reactos"] {
             let kernel = recorder::kernels::by_name(name).unwrap();
             let recording = recorder::record(&case, kernel).unwrap();
-            let story = story(&recording, kernel, 3, &[], &Interrupts::default()).unwrap();
+            let story = story(&recording, kernel, 3, &[], &Interrupts::default(), true).unwrap();
             assert!(story.what.starts_with("NtSetInformationProcess("), "{name}: {}", story.what);
             assert_eq!(story.thread, "init", "{name}");
         }
+    }
+
+    fn told(name: &str, events: &str, event: usize, facts: &[&str]) -> (Story, u64) {
+        let text = format!("# A case.\nprocess app\nthread main in=app\n{events}");
+        let case = recorder::Case::parse("x", "x", &text).unwrap();
+        let kernel = recorder::kernels::by_name(name).unwrap();
+        let recording = recorder::record(&case, kernel).unwrap();
+        let fact = |name: &&str| {
+            let (subject, property) = name.split_once(' ').unwrap_or((name, ""));
+            let [subject, property, left, right] = [subject, property, "a", "b"].map(str::to_owned);
+            Differing { subject, property, left, right }
+        };
+        let facts: Vec<Differing> = facts.iter().map(fact).collect();
+        let interrupts = Interrupts::of(&recording, kernel, event..=event);
+        let length = Player::at(&recording, kernel, event, 0).unwrap().length();
+        (story(&recording, kernel, event, &facts, &interrupts, true).unwrap(), length)
+    }
+
+    #[test]
+    fn what_sets_the_scene_was_decided_in_inits_call() {
+        let events = "pool fail skip=4 count=1\nthread late in=app\n";
+        for name in ["nt", "reactos"] {
+            let (story, _) = told(name, events, 4, &["outcome"]);
+            assert_eq!(story.thread, "init", "{name}: {}", story.what);
+            assert!(
+                story.what.contains("CreateThread(") && story.what.contains(" = STATUS_"),
+                "{}",
+                story.what
+            );
+        }
+    }
+
+    #[test]
+    fn where_nothing_was_called_the_end_of_the_event_is_shown_and_no_clock_interrupt() {
+        for name in ["nt", "reactos"] {
+            let (story, length) = told(name, "look teb thread=main\n", 3, &["outcome process-id"]);
+            assert_eq!(story.what, "the end of the event", "{name}");
+            assert_eq!((story.thread.as_str(), story.instant), ("main", length), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_did_not_return_as_the_system_stopped_was_decided_at_the_stop() {
+        let events = "process other\ndriver attach thread=main process=other with=apc-within\n";
+        let facts = ["outcome", "system bugcheck"];
+        let what = |name: &str| told(name, events, 4, &facts).0.what;
+        assert!(what("nt").starts_with("DriverAttach("), "{}", what("nt"));
+        assert!(what("reactos").starts_with("KeBugCheck"), "{}", what("reactos"));
     }
 
     #[test]
@@ -251,7 +315,8 @@ mod tests {
             let kernel = recorder::kernels::by_name(name).unwrap();
             let recording = recorder::record(&case, kernel).unwrap();
             let story =
-                story(&recording, kernel, 4, std::slice::from_ref(&fact), &Interrupts::default()).unwrap();
+                story(&recording, kernel, 4, std::slice::from_ref(&fact), &Interrupts::default(), true)
+                    .unwrap();
             assert_eq!(story.thread, "worker", "{name}: {}", story.what);
             let state = |instant: u64| {
                 let player = Player::at(&recording, kernel, 4, instant).unwrap();

@@ -114,7 +114,7 @@ fn place(
         let mut known: Vec<&str> = names.structures.iter().map(|one| one.name.as_str()).collect();
         known.dedup();
         let hint = match u32::from_str_radix(subject, 16) {
-            Ok(at) => format!("; the address is written {}.{layout}", Va(at)),
+            Ok(at) => format!("; as an address it is written {}.{layout}", Va(at)),
             Err(_) => mean(subject, known.iter().copied()),
         };
         return Err(format!("nothing is named {subject}{hint}\nthere are: {}", known.join(", ")));
@@ -164,7 +164,7 @@ fn part(fields: &[FieldInfo], path: &str) -> Option<(u32, u32, String)> {
 /// Every field, whether it holds a value or a structure.
 fn every(fields: &[FieldInfo], path: &str, base: u32, all: &mut Vec<(u32, u32, String)>) {
     for field in fields {
-        let name = fields::camel(field.name);
+        let name = fields::spelled(field);
         let name = if path.is_empty() { name } else { format!("{path}.{name}") };
         all.push((base + field.offset, field.size, name.clone()));
         every(field.inner, &name, base + field.offset, all);

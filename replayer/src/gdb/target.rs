@@ -8,6 +8,7 @@ use super::going::Going;
 use super::points::{Kind, Points};
 use super::registers::{I386, Set};
 use super::timeline::{Stray, Timeline};
+use crate::explain::Names;
 use contract::{Activity, ObjectId, ThreadStatus};
 use gdbstub::common::Tid;
 use gdbstub::outputln;
@@ -81,16 +82,9 @@ impl<'r> Debuggee<'r> {
         found.map_or(NO_ID, |(tid, _)| tid)
     }
 
+    /// A thread's name, as all commands tell it.
     fn name(&self, id: ObjectId) -> String {
-        if let Some(named) = self.line.named().iter().find(|named| named.id == id) {
-            return named.name.clone();
-        }
-        if id == self.line.kernel().scene(self.machine()).thread {
-            return "init".to_owned();
-        }
-        let threads = self.line.kernel().threads(self.machine());
-        let system = threads.iter().any(|status| status.id == id && status.system);
-        if system { "system" } else { "no name" }.to_owned()
+        Names::new(self.line.kernel(), self.machine(), self.line.named()).object(id)
     }
 
     fn whereabouts(&self) -> String {
@@ -105,7 +99,9 @@ impl<'r> Debuggee<'r> {
         };
         let thread = self.name(self.line.current());
         format!(
-            "{what}; step {}, instruction {}, thread {thread}, at {at}",
+            "{what}; {}+{}, step {}, instruction {}, thread {thread}, at {at}",
+            place.event,
+            self.line.instant(),
             place.step,
             self.machine().retired
         )

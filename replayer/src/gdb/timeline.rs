@@ -97,6 +97,13 @@ impl<'r> Timeline<'r> {
         self.place
     }
 
+    /// How many instructions into the event that is: what `--at` takes. Steps are more where an interrupt or an
+    /// exception is taken, and in a repeated instruction, of which each turn is one.
+    pub fn instant(&self) -> u64 {
+        let before = self.place.event.checked_sub(1).map_or(0, |event| self.record(event).end());
+        self.now.m.retired.saturating_sub(before)
+    }
+
     /// The machine there.
     pub fn machine(&self) -> &Machine {
         &self.now.m

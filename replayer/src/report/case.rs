@@ -163,7 +163,7 @@ fn left_behind((left, right): &(LeftBehind, LeftBehind), lanes: &[Lane; 2]) -> M
 fn parted(lanes: &[Lane; 2], index: usize, facts: &[Differing]) -> Markup {
     let stories: Vec<Option<Story>> = lanes
         .iter()
-        .map(|lane| story(lane.recording, lane.kernel, index + 1, facts, &lane.interrupts).ok())
+        .map(|lane| story(lane.recording, lane.kernel, index + 1, facts, &lane.interrupts, true).ok())
         .collect();
     html! {
         details .story open {

@@ -16,8 +16,8 @@ guest_struct! {
     pub(crate) struct DebugEvent [0xA8] {
         0x00 event_list: in ListEntry,
         0x08 continue_event: in DispatcherHeader,
-        0x18 unique_process: u32,
-        0x1C unique_thread: u32,
+        0x18 unique_process as "ClientId.UniqueProcess": u32,
+        0x1C unique_thread as "ClientId.UniqueThread": u32,
         0x20 process: EProcess,
         0x24 thread: EThread,
         0x28 status: u32,

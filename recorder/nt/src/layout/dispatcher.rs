@@ -14,7 +14,7 @@ guest_enum! {
 guest_struct! {
     /// DISPATCHER_HEADER; a KEVENT is nothing but one.
     pub(crate) struct DispatcherHeader [0x10] {
-        0x00 kind: KObject,
+        0x00 kind as "Type": KObject,
         0x01 absolute: u8,
         0x02 size: u8,
         0x03 inserted: u8,
@@ -64,7 +64,7 @@ guest_struct! {
 guest_struct! {
     /// KAPC.
     pub(crate) struct KApc [0x30] {
-        0x00 kind: u8,
+        0x00 kind as "Type": u8,
         0x02 size: u8,
         0x08 thread: KThread,
         0x0C apc_list_entry: in ListEntry,

@@ -102,8 +102,8 @@ guest_struct! {
         0x00C error_selector: u32,
         0x010 data_offset: u32,
         0x014 data_selector: u32,
-        0x018 mxcsr: u32,
-        0x01C mxcsr_mask: u32,
+        0x018 mxcsr as "MXCsr": u32,
+        0x01C mxcsr_mask as "MXCsrMask": u32,
         0x208 npx_saved_cpu: u32,
         0x20C cr0_npx_state: u32,
     }

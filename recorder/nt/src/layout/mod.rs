@@ -87,6 +87,7 @@ const PROCESS_FLAGS: &[(u32, &str)] = &[
     (0x0000_0040, "OutswapEnabled"),
     (0x0000_0080, "Outswapped"),
     (0x0000_0100, "ForkFailed"),
+    (0x0000_0200, "Wow64VaSpace4Gb"),
     (0x0000_1000, "SetTimerResolution"),
     (0x0000_2000, "BreakOnTermination"),
     (0x0000_4000, "SessionCreationUnderway"),
@@ -104,10 +105,31 @@ const PROCESS_FLAGS: &[(u32, &str)] = &[
     (0x0400_0000, "CreateFailed"),
 ];
 
-/// The fields whose bits have names (nt52.md 2.7, 2.9).
+const PASSIVE_FLAGS: &[(u32, &str)] =
+    &[(1, "ActiveExWorker"), (2, "ExWorkerCanWaitUser"), (4, "MemoryMaker"), (8, "KeyedEventInUse")];
+const APC_FLAGS: &[(u32, &str)] =
+    &[(1, "LpcReceivedMsgIdValid"), (2, "LpcExitThreadCalled"), (4, "AddressSpaceOwner")];
+const DEBUG_OBJECT_FLAGS: &[(u32, &str)] = &[(1, "DebuggerInactive"), (2, "KillProcessOnExit")];
+const DEBUG_EVENT_FLAGS: &[(u32, &str)] = &[
+    (0x01, "Read"),
+    (0x02, "NoWait"),
+    (0x04, "Inactive"),
+    (0x08, "Release"),
+    (0x10, "ProtectFailed"),
+    (0x20, "Suspend"),
+];
+
+/// The fields whose bits have names (nt52.md 2.7, 2.9, 2.17).
 pub(crate) fn flags() -> Vec<FlagNames> {
     let row = |layout, field, bits| FlagNames { layout, field, bits };
-    vec![row("ETHREAD", "cross_thread_flags", CROSS_THREAD_FLAGS), row("EPROCESS", "flags", PROCESS_FLAGS)]
+    vec![
+        row("ETHREAD", "cross_thread_flags", CROSS_THREAD_FLAGS),
+        row("ETHREAD", "same_thread_passive_flags", PASSIVE_FLAGS),
+        row("ETHREAD", "same_thread_apc_flags", APC_FLAGS),
+        row("EPROCESS", "flags", PROCESS_FLAGS),
+        row("DEBUG_OBJECT", "flags", DEBUG_OBJECT_FLAGS),
+        row("DEBUG_EVENT", "flags", DEBUG_EVENT_FLAGS),
+    ]
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ guest_struct! {
     pub(crate) struct ObjectHeader [0x18] {
         0x00 pointer_count: u32,
         0x04 handle_count: u32,
-        0x08 kind: Kind,
+        0x08 kind as "Type": Kind,
         0x0C remove_link: Va,
     }
 }

@@ -18,7 +18,7 @@ pub(crate) mod kind {
 guest_struct! {
     /// DISPATCHER_HEADER; a KEVENT is nothing more.
     pub(crate) struct Header [0x10] {
-        0x00 kind: u8,
+        0x00 kind as "Type": u8,
         0x01 absolute: u8,
         0x02 size: u8,
         0x03 inserted: u8,
@@ -88,7 +88,7 @@ guest_struct! {
 guest_struct! {
     /// KAPC, packed on two bytes.
     pub(crate) packed struct KApc [0x30] {
-        0x00 kind: u16,
+        0x00 kind as "Type": u16,
         0x02 size: u16,
         0x08 thread: EThread,
         0x0C apc_list_entry: in ListEntry,

@@ -14,8 +14,8 @@ guest_enum! {
 guest_struct! {
     /// KAPC_STATE.
     pub(crate) packed struct KApcState [0x18] {
-        0x00 kernel_list: in ListEntry,
-        0x08 user_list: in ListEntry,
+        0x00 kernel_list as "ApcListHead[0]": in ListEntry,
+        0x08 user_list as "ApcListHead[1]": in ListEntry,
         0x10 process: Option<KProcess>,
         0x14 kernel_apc_in_progress: u8,
         0x15 kernel_apc_pending: u8,
@@ -36,9 +36,9 @@ guest_struct! {
         0x02C debug_active: u8,
         0x02D state: ThreadState,
         /// Alerted[KernelMode], the only one that the alert routines use.
-        0x02E alerted: u8,
+        0x02E alerted as "Alerted[0]": u8,
         /// Alerted[UserMode]: looked at by waits, set by nobody.
-        0x02F alerted_user: u8,
+        0x02F alerted_user as "Alerted[1]": u8,
         0x030 iopl: u8,
         0x031 npx_state: u8,
         0x032 saturation: u8,
@@ -57,7 +57,7 @@ guest_struct! {
         0x06A priority_decrement: i8,
         0x06B quantum: i8,
         /// The first of four; the fourth is the timer's.
-        0x06C wait_block: in KWaitBlock,
+        0x06C wait_block as "WaitBlock[0]": in KWaitBlock,
         0x0D0 kernel_apc_disable: i32,
         0x0D4 user_affinity: u32,
         0x0DC service_table: Va,
@@ -69,8 +69,8 @@ guest_struct! {
         0x120 callback_stack: Va,
         0x124 win32_thread: Va,
         0x128 trap_frame: Va,
-        0x12C apc_state_original: KApcState,
-        0x130 apc_state_attached: KApcState,
+        0x12C apc_state_original as "ApcStatePointer[0]": KApcState,
+        0x130 apc_state_attached as "ApcStatePointer[1]": KApcState,
         0x137 previous_mode: u8,
         0x138 kernel_time: u32,
         0x13C user_time: u32,
@@ -111,8 +111,8 @@ guest_struct! {
         0x1D8 termination_port_list: in ListEntry,
         0x1E0 active_timer_list_lock: u32,
         0x1E4 active_timer_list_head: in ListEntry,
-        0x1EC unique_process: u32,
-        0x1F0 unique_thread: u32,
+        0x1EC unique_process as "Cid.UniqueProcess": u32,
+        0x1F0 unique_thread as "Cid.UniqueThread": u32,
         0x1F4 lpc_reply_semaphore: in KSemaphore,
         0x214 impersonation_info: Va,
         0x218 irp_list: in ListEntry,

@@ -38,10 +38,10 @@ guest_struct! {
         0x70 eflags: u32,
         0x74 esp: u32,
         0x78 ss: u16,
-        0x7C v86_es: u32,
-        0x80 v86_ds: u32,
-        0x84 v86_fs: u32,
-        0x88 v86_gs: u32,
+        0x7C v86_es as "V86_Es": u32,
+        0x80 v86_ds as "V86_Ds": u32,
+        0x84 v86_fs as "V86_Fs": u32,
+        0x88 v86_gs as "V86_Gs": u32,
     }
 }
 
@@ -95,7 +95,7 @@ guest_struct! {
         0x000 control_word: u16,
         0x002 status_word: u16,
         0x004 tag_word: u16,
-        0x018 mxcsr: u32,
+        0x018 mxcsr as "MXCsr": u32,
         0x208 npx_saved_cpu: u32,
         0x20C cr0_npx_state: u32,
     }
@@ -128,18 +128,18 @@ pub(crate) mod npx {
 guest_struct! {
     /// KPCR.
     pub(crate) struct Kpcr [0x1000] {
-        0x000 exception_list: u32,
-        0x018 tib_self: Va,
-        0x01C this: Va,
+        0x000 exception_list as "Tib.ExceptionList": u32,
+        0x018 tib_self as "Tib.Self": Va,
+        0x01C this as "Self": Va,
         0x024 irql: u8,
-        0x038 idt: Va,
-        0x03C gdt: Va,
-        0x040 tss: Va,
+        0x038 idt as "IDT": Va,
+        0x03C gdt as "GDT": Va,
+        0x040 tss as "TSS": Va,
         0x051 processor_number: u8,
         /// HalReserved[0]: written, never read.
-        0x094 apc_request: u32,
+        0x094 apc_request as "HalReserved[0]": u32,
         /// HalReserved[1].
-        0x098 dpc_request: u32,
+        0x098 dpc_request as "HalReserved[1]": u32,
         0x124 current_thread: Option<EThread>,
         0x128 next_thread: Option<EThread>,
         0x12C idle_thread: Option<EThread>,
@@ -154,7 +154,7 @@ guest_struct! {
     pub(crate) packed struct Ktss [0x2069] {
         0x04 esp0: u32,
         0x08 ss0: u32,
-        0x1C cr3: u32,
+        0x1C cr3 as "CR3": u32,
         0x20 eip: u32,
         0x24 eflags: u32,
         0x38 esp: u32,
@@ -164,7 +164,7 @@ guest_struct! {
         0x54 ds: u32,
         0x58 fs: u32,
         0x5C gs: u32,
-        0x60 ldt: u32,
+        0x60 ldt as "LDT": u32,
         0x66 io_map_base: u16,
     }
 }
