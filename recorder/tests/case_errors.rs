@@ -46,6 +46,25 @@ error: nothing is named `event`
   = help: a line begins with a thread (`e = main NtCreateEvent` creates an event), or with one of clock, driver, hurry, interrupt, look, pool, process, repeat, run, stop, thread",
     );
     check(
+        "process app\nclok advance=10ms\n",
+        "
+error: nothing is named `clok`
+ --> corpus/topic/name.case:3:1
+  |
+3 | clok advance=10ms
+  | ^^^^ did you mean `clock`?",
+    );
+    // A process and a thread of the system do nothing in a case.
+    for name in ["victim", "SystemThread"] {
+        let misspelt = &name[..name.len() - 1];
+        let text = format!("# A sentence.\nprocess victim\n{misspelt} NtTestAlert\n");
+        let error = Case::parse("corpus/topic/name.case", "topic/name", &text).unwrap_err().to_string();
+        assert!(
+            error.contains("not created before this line") && error.contains("a line begins with a thread"),
+            "{error}"
+        );
+    }
+    check(
         "process app\nthread main in=ap\n",
         "
 error: nothing is named `ap`

@@ -374,8 +374,12 @@ mod tests {
         let debug_active =
             FieldInfo { name: "debug_active", nt: None, offset: 0x12, size: 1, inner: &[], names: &[] };
         let union = [THREAD[0], debug_active, THREAD[1]];
-        let named = [0x10, 0x12, 0x14, 0x19].map(|offset| inside(&union, offset));
-        assert_eq!(named, [".Header", ".DebugActive", ".Header.SignalState", ".Header+9"]);
+        let named = [0x10, 0x12, 0x13, 0x14, 0x19].map(|offset| inside(&union, offset));
+        let expected = [".Header", ".DebugActive", ".Header.Type+3", ".Header.SignalState", ".Header+9"];
+        assert_eq!(named, expected);
+        // Where two begin, a structure held in place tells more.
+        let lock = FieldInfo { name: "lock", nt: None, offset: 0x10, size: 8, inner: &[], names: &[] };
+        assert_eq!(inside(&[lock, THREAD[0]], 0x14), ".Header.SignalState");
     }
 
     #[test]

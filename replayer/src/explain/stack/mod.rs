@@ -306,6 +306,55 @@ mod tests {
         assert_eq!((told.len(), told[1]), (3, ("IRET CS", 0)), "{}", picture(&stacks[0]));
     }
 
+    /// The stack in ring 0 of who is at work where a place is reached for the first time in an event.
+    fn reached(name: &str, text: &str, event: usize, place: &str) -> Stack {
+        let case = recorder::Case::parse("x", "x", text).unwrap();
+        let kernel = recorder::kernels::by_name(name).unwrap();
+        let recording = recorder::record(&case, kernel).unwrap();
+        let at = kernel.image().address(place).unwrap();
+        let mut player = recorder::Player::at(&recording, kernel, event, 0).unwrap();
+        while player.machine().cpu.next() != at {
+            player.forward(1).unwrap();
+        }
+        let (m, named) = (player.machine(), &player.event().named);
+        let current = kernel.threads(m).into_iter().find(|thread| thread.current).unwrap();
+        stacks(&Names::new(kernel, m, named), m, &current).swap_remove(0)
+    }
+
+    #[test]
+    fn what_a_stub_has_pushed_for_the_routine_that_it_calls_is_named() {
+        let text = "# A case.\nprocess app\nthread main in=app\nmain NtQueueApcThread thread=main context=5\n\
+                    main NtTestAlert\nclock advance=10ms\nmain NtQueueApcThread thread=main context=5\n\
+                    main NtContinue test-alert=yes\n";
+        let deliver = ["KiDeliverApc argument 2", "KiDeliverApc argument 3", "KiServiceExit.OldIrql"];
+        let told: [(&str, usize, &str, &str, [&str; 3]); 4] = [
+            ("nt", 4, "KiDeliverApc", "KiServiceExitUser+", deliver),
+            ("nt", 7, "KiDeliverApc", "KiServiceExit2User+", deliver),
+            (
+                "nt",
+                5,
+                "KeUpdateSystemTime",
+                "KiInterruptDebugSaved+",
+                ["KeUpdateSystemTime argument 1", "HalpClockInterrupt.OldIrql", "KTRAP_FRAME.DbgEbp"],
+            ),
+            (
+                "reactos",
+                0,
+                "PsReaperThreadMain",
+                "PsBeginThread+",
+                ["PsBeginThread.ReturnAddress", "PsBeginThread.StartRoutine", "PsBeginThread.StartContext"],
+            ),
+        ];
+        for (kernel, event, place, stub, names) in told {
+            let stack = reached(kernel, text, event, place);
+            let title = format!("{kernel} {event} {place}:\n{}", picture(&stack));
+            let (returns, behind) = stack.slots.split_first().unwrap();
+            assert!(returns.meaning.as_ref().is_some_and(|meaning| meaning.starts_with(stub)), "{title}");
+            let all: Vec<&str> = behind.iter().map(|slot| slot.name.as_str()).collect();
+            assert!(all.windows(3).any(|three| three == names), "{title}");
+        }
+    }
+
     #[test]
     fn each_context_of_an_apc_inside_another_one_is_named() {
         let text = "# A case.\nprocess app\nthread main in=app\nthread worker in=app suspended\n\
