@@ -115,6 +115,7 @@ print $pc"
     has(at_stub, "= 8\n");
     has(at_stub, "(main, current)");
     has(at_stub, "(init, ");
+    has(at_stub, "(SystemThread, ");
     has(at_stub, "event 2 of 4, line 3: thread main in=app");
     has(&part(&said, "user"), "= 27\n");
     let back = &part(&said, "back");

@@ -237,6 +237,7 @@ fn leaves(fields: &[FieldInfo], (code, path, base): Base, flags: &[&FlagNames], 
 /// held in place means the structure, not its first field.
 fn inside(fields: &[FieldInfo], offset: u32) -> String {
     // A field may lie within a union with another one, and end before that does.
+    let over = fields.iter().all(|field| field.offset + field.size <= offset);
     let behind = |field: &&FieldInfo| offset.checked_sub(field.offset).is_some_and(|rest| rest < field.size);
     let holding = fields.iter().filter(behind).map(|field| field.offset).max();
     let before = || {
@@ -251,6 +252,8 @@ fn inside(fields: &[FieldInfo], offset: u32) -> String {
     let field = fields.iter().find(held).or(fields.iter().find(|field| field.offset == start));
     let (name, rest) = (field.map_or(String::new(), spelled), offset - start);
     match field {
+        // Behind the last field that is known lies another one, unless an array's first element is what is known.
+        Some(field) if over && field.inner.is_empty() => format!("+{offset:X}"),
         _ if rest == 0 => format!(".{name}"),
         Some(field) if !field.inner.is_empty() && rest < field.size => {
             format!(".{name}{}", inside(field.inner, rest))
@@ -367,7 +370,7 @@ mod tests {
         assert_eq!(found[1].bits, [(1, "Set")]);
         let named = [0x10, 0x14, 0x16, 0x18, 0x20, 0x2C].map(|offset| inside(THREAD, offset));
         let expected =
-            [".Header", ".Header.SignalState", ".Header.SignalState+2", ".Header+8", ".State", ".State+C"];
+            [".Header", ".Header.SignalState", ".Header.SignalState+2", ".Header+8", ".State", "+2C"];
         assert_eq!(named, expected);
         assert_eq!(inside(THREAD, 8), "+8");
         // A byte of the header that has another name as well ends where the header goes on.

@@ -1,10 +1,14 @@
 //! Who wrote some bytes: every write that changed them, found by doing every instruction again.
 
 use super::target::{self, Target};
-use super::{CodeLine, Names, fields, line};
+use super::{CodeLine, Layouts, Names, fields, line};
 use contract::Kernel;
 use machine::Machine;
 use recorder::{Player, Recording, SeekError};
+use std::rc::Rc;
+
+/// A run is kept at every so many instructions, to see from there what stood before a write.
+const KEPT_EVERY: u64 = 256;
 
 /// A write that changed the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,23 +38,29 @@ pub fn writes(
     text: &str,
 ) -> Result<(Target, Vec<Changed>), String> {
     let (target, first) = last_seen(recording, kernel, text)?;
+    let layouts = Rc::new(Layouts::new(kernel));
     let mut found = Vec::new();
     for event in first..=recording.events.len() {
         let strayed = |error: SeekError| error.to_string();
         let mut player = Player::at(recording, kernel, event, 0).map_err(strayed)?;
         let named = player.event().named.clone();
         let mut old = bytes(&target, player.machine());
+        let mut kept = player.clone();
         while player.offset() < player.length() {
             let (instant, at) = (player.offset(), player.machine().cpu.next());
+            if instant - kept.offset() == KEPT_EVERY {
+                kept = player.clone();
+            }
             player.forward(1).map_err(strayed)?;
             let new = bytes(&target, player.machine());
             if old == new {
                 continue;
             }
             // What ran is told from the machine before; the thread did not change with the write.
-            let before = Player::at(recording, kernel, event, instant).map_err(strayed)?;
+            let mut before = kept.clone();
+            before.forward(instant - before.offset()).map_err(strayed)?;
             let machine = before.machine();
-            let names = Names::new(kernel, player.machine(), &named);
+            let names = Names::with(&layouts, player.machine(), &named);
             let values = changed(&target, &names, old.as_deref(), new.as_deref());
             old = new;
             found.push(Changed {
@@ -158,6 +168,14 @@ mod tests {
                 found.windows(2).all(|pair| pair[0].values[0].2 == pair[1].values[0].1),
                 "{name}: {found:?}"
             );
+            // Who gives the processor away writes that, not who is given it.
+            let path = if name == "nt" { "KPCR.PrcbData.CurrentThread" } else { "KPCR.CurrentThread" };
+            let (_, switches) = writes(&recording, kernel, path).unwrap();
+            let named: Vec<&Changed> = switches.iter().filter(|one| one.event > 3).collect();
+            assert!(named.len() > 2, "{name}: {switches:?}");
+            for one in named {
+                assert!(one.values[0].1.ends_with(&format!(" {} ETHREAD", one.thread)), "{name}: {one:?}");
+            }
             for one in &found {
                 let before = Player::at(&recording, kernel, one.event, one.instant).unwrap();
                 assert_eq!(before.machine().cpu.next(), one.code.at);
