@@ -1,4 +1,4 @@
-//! The only file that names miniz_oxide: what is packed once and written often, packed as hard as it goes.
+//! The only file that names miniz_oxide: what is packed once and written often.
 //!
 //! It is packed by itself: its length (four bytes, little-endian) and a deflate stream.
 
@@ -7,8 +7,9 @@ use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::stream::{InflateState, inflate};
 use miniz_oxide::{DataFormat, MZFlush, MZStatus};
 
-/// The hardest of miniz_oxide's levels.
-const LEVEL: u8 = 10;
+/// Of what the hardest of miniz_oxide's levels gains this gains all but a twentieth, in a fifth of the time,
+/// which whoever records a single case waits for.
+const LEVEL: u8 = 2;
 /// Deflate packs at most so many bytes into one.
 const RATIO_MAX: usize = 1032;
 

@@ -5,6 +5,7 @@
 //!   it packed and written) than when only outcomes and views are kept: in memory, written to memory, and
 //!   to a file a case as `tandem record` does; each run counts with the least time of several rounds, in
 //!   which all of these follow each other;
+//! - the same of whole processes, booting included: what whoever types `tandem record` waits for;
 //! - the bytes of a recording for each of its events, the median over the corpus, booting included;
 //! - a seek to an event, and into it, in a recording of 100,000 events: each sought event counts with
 //!   the least time of several rounds, between which lie all the others;
@@ -14,7 +15,8 @@
 //!
 //! `cargo bench -p replayer -- explain` only explains; `-- drive` only runs the corpus once without recording,
 //! `-- record` recording, `-- write` writing what is recorded to memory as well, `-- disk` to files, for
-//! whoever times or profiles the whole process.
+//! whoever times or profiles the whole process; with a case's path and a kernel behind it only that one,
+//! and behind these the file for `disk`.
 
 use contract::Kernel;
 use recorder::{Archive, Case, Player, Writer, kernels};
@@ -29,67 +31,80 @@ const LONG: usize = 100_000;
 const SEEKS: usize = 1000;
 /// How often each is; what the rest of the system did meanwhile is in some of them only.
 const SEEK_ROUNDS: usize = 5;
+/// How often each process is started.
+const PROCESS_ROUNDS: usize = 5;
+/// Of so many runs one is also timed as a process.
+const PROCESS_STEP: usize = 5;
 /// How often each case is explained.
 const EXPLAIN_ROUNDS: usize = 3;
 
 type Pair<'a> = (&'a Case, &'static dyn Kernel);
 
 fn main() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus");
-    let cases: Vec<Case> = replayer::corpus::find(&[corpus], Path::new("/"))
-        .expect("the corpus is there")
-        .iter()
-        .map(|source| source.read().expect("the corpus holds cases"))
-        .collect();
+    // Cargo adds `--bench`.
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let of = |name: &str| WORKS.into_iter().find(|(known, _)| *known == name).map(|(_, work)| work);
+    if let [name, case, kernel, file @ ..] = &arguments[..] {
+        let work = of(name).expect("drive, record, write or disk");
+        let cases = read(Path::new(case));
+        let file = file.first().map_or_else(written, PathBuf::from);
+        return work(&cases[0], kernels::by_name(kernel).expect("a kernel"), &file);
+    }
+    let cases = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus"));
     let names = |case: &Case| [case.kernels.0.clone(), case.kernels.1.clone()];
     let pairs: Vec<Pair> = cases
         .iter()
         .flat_map(|case| names(case).map(|name| (case, kernels::by_name(&name).expect("a kernel"))))
         .collect();
-    // Cargo adds `--bench`.
-    if let Some(name) = std::env::args().skip(1).find(|argument| !argument.starts_with('-')) {
+    if let Some(name) = arguments.first() {
         if name == "explain" {
             return explain(&cases);
         }
-        let works = [("drive", drive as Work), ("record", record), ("write", write), ("disk", disk)];
-        let (_, work) = works
-            .into_iter()
-            .find(|(known, _)| *known == name)
-            .expect("drive, record, write, disk or explain");
+        let work = of(name).expect("drive, record, write, disk or explain");
         for (case, kernel) in &pairs {
-            work(case, *kernel);
+            work(case, *kernel, &written());
             clear();
         }
         return;
     }
     cost(&pairs);
+    processes(&pairs);
     size(&pairs);
     seek(&pairs);
     explain(&cases);
 }
 
-type Work = fn(&Case, &'static dyn Kernel);
+/// The cases at or below a path.
+fn read(path: &Path) -> Vec<Case> {
+    let sources = replayer::corpus::find(&[path.to_owned()], Path::new("/")).expect("cases are there");
+    sources.iter().map(|source| source.read().expect("a case")).collect()
+}
 
-fn drive(case: &Case, kernel: &'static dyn Kernel) {
+type Work = fn(&Case, &'static dyn Kernel, &Path);
+
+const WORKS: [(&str, Work); 4] = [("drive", drive), ("record", record), ("write", write), ("disk", disk)];
+
+fn drive(case: &Case, kernel: &'static dyn Kernel, _: &Path) {
     recorder::drive(case, kernel).expect("it runs");
 }
 
-fn record(case: &Case, kernel: &'static dyn Kernel) {
+fn record(case: &Case, kernel: &'static dyn Kernel, _: &Path) {
     recorder::record(case, kernel).expect("it runs");
 }
 
-fn write(case: &Case, kernel: &'static dyn Kernel) {
+fn write(case: &Case, kernel: &'static dyn Kernel, _: &Path) {
     recorder::record_into(case, kernel, false, Vec::new()).expect("it runs");
 }
 
 /// Through a temporary file beside the recording's, as the program does it.
-fn disk(case: &Case, kernel: &'static dyn Kernel) {
+fn disk(case: &Case, kernel: &'static dyn Kernel, path: &Path) {
     let write =
         |file| recorder::record_into(case, kernel, false, file).map(drop).map_err(std::io::Error::other);
-    recorder::recording::write_beside(&written(), write).expect("it is written");
+    recorder::recording::write_beside(path, write).expect("it is written");
 }
 
-/// The file that [`disk`] writes.
+/// The file that [`disk`] is given.
 fn written() -> PathBuf {
     std::env::temp_dir().join(format!("tandem-bench-{}.rec", std::process::id()))
 }
@@ -100,16 +115,15 @@ fn clear() {
 }
 
 fn cost(pairs: &[Pair]) {
-    let works: [Work; 4] = [drive, record, write, disk];
-    let mut best = [Duration::ZERO; 4];
+    let mut best = [Duration::ZERO; WORKS.len()];
     for (case, kernel) in pairs {
         // A run counts with the least time of several, and each work comes behind each other as often.
-        let mut least = [Duration::MAX; 4];
+        let mut least = [Duration::MAX; WORKS.len()];
         for round in 0..ROUNDS {
-            for turn in 0..works.len() {
-                let index = (round + turn) % works.len();
+            for turn in 0..WORKS.len() {
+                let index = (round + turn) % WORKS.len();
                 let start = Instant::now();
-                works[index](case, *kernel);
+                WORKS[index].1(case, *kernel, &written());
                 least[index] = least[index].min(start.elapsed());
                 clear();
             }
@@ -126,6 +140,38 @@ fn cost(pairs: &[Pair]) {
         more(best[2]),
         best[3],
         more(best[3])
+    );
+}
+
+/// What a process takes that records a case into a file, against one that only runs it.
+fn processes(pairs: &[Pair]) {
+    let program = std::env::current_exe().expect("it runs");
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus");
+    let mut best = [Duration::ZERO; 2];
+    let some = pairs.iter().step_by(PROCESS_STEP);
+    let count = some.len();
+    for (case, kernel) in some {
+        let path = corpus.join(&case.name).with_extension("case");
+        let mut least = [Duration::MAX; 2];
+        for round in 0..PROCESS_ROUNDS {
+            for turn in 0..2 {
+                let index = (round + turn) % 2;
+                let mut command = std::process::Command::new(&program);
+                command.arg(["drive", "disk"][index]).arg(&path).arg(kernel.name()).arg(written());
+                let start = Instant::now();
+                assert!(command.status().expect("it starts").success());
+                least[index] = least[index].min(start.elapsed());
+                clear();
+            }
+        }
+        best.iter_mut().zip(least).for_each(|(best, least)| *best += least);
+    }
+    let [run, recorded] = best.map(|time| time.as_secs_f64());
+    println!(
+        "{count} processes without recording: {:.1?}; recorded to files: {:.1?}, {:+.1} %",
+        best[0],
+        best[1],
+        100.0 * (recorded / run - 1.0)
     );
 }
 

@@ -4,6 +4,7 @@
 use super::error::RecordError;
 use super::motor::{Detail, Motor, Pause};
 use super::quiet::{SLICE, Watch, breakpoints, park};
+use super::routines::Routines;
 use crate::EventRecord;
 use crate::recording::{Reaching, boot_chunk};
 use contract::{Kernel, Outcome};
@@ -19,16 +20,14 @@ pub(super) struct Booted {
     /// What happened, and the machine.
     pub(super) event: EventRecord,
     /// The native routines that its trace mentions.
-    pub(super) routines: Vec<String>,
-    /// Their numbers.
-    pub(super) numbers: BTreeMap<&'static str, u16>,
+    pub(super) routines: Routines,
     chunk: OnceLock<Vec<u8>>,
 }
 
 impl Booted {
     /// What stands of it in every recording's file.
     pub(super) fn chunk(&self) -> &[u8] {
-        self.chunk.get_or_init(|| boot_chunk(&self.event, &self.routines))
+        self.chunk.get_or_init(|| boot_chunk(&self.event, &self.routines.names))
     }
 }
 
@@ -95,5 +94,5 @@ fn boot(kernel: &'static dyn Kernel, detail: Detail) -> Result<Booted, RecordErr
         steps: notes.steps,
         machine: motor.m,
     };
-    Ok(Booted { event, routines: motor.routines, numbers: motor.numbers, chunk: OnceLock::new() })
+    Ok(Booted { event, routines: motor.routines, chunk: OnceLock::new() })
 }

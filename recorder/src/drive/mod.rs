@@ -24,6 +24,7 @@ mod quiet;
 mod record;
 mod registers;
 mod replay;
+mod routines;
 mod run;
 mod scene;
 mod view;

@@ -1,13 +1,13 @@
 //! The machine, its kernel, and what is written down while they run.
 
 use super::nesting::{Entered, Nesting};
+use super::routines::Routines;
 use crate::recording::{EventRecord, Input, Reaching, TraceStep, Went};
-use contract::routine::{RoutineInfo, STAGES};
+use contract::routine::RoutineInfo;
 use contract::{Flow, Kernel, Named, ObjectId};
 use machine::registers::flags;
 use machine::{Access, Fault, Machine, Memory, PAGE, Pa, Reg, Stop, Until, Va};
 use smallvec::SmallVec;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Why the machine paused.
@@ -56,8 +56,8 @@ impl Notes {
     }
 }
 
-/// How many routines' numbers are found without their names; a kernel has fewer than twice as many.
-const ENTRIES: usize = 256;
+/// Steps of a trace for which there is room from the start: most traces have fewer.
+const TRACE_ROOM: usize = 512;
 
 /// A machine that runs under a kernel.
 pub(super) struct Motor {
@@ -66,9 +66,7 @@ pub(super) struct Motor {
     pub(super) notes: Notes,
     /// The objects that the case has named.
     pub(super) named: Arc<Vec<Named>>,
-    /// Names of native routines by number, and the numbers.
-    pub(super) routines: Vec<String>,
-    pub(super) numbers: BTreeMap<&'static str, u16>,
+    pub(super) routines: Routines,
     detail: Detail,
     /// A native routine led here, or the run was stopped because ring 3 was entered: a breakpoint that
     /// lies right here has not been seen yet, and a run does not stop at its first instruction.
@@ -81,32 +79,25 @@ pub(super) struct Motor {
     current: Option<(u32, ObjectId)>,
     /// The page directory in which that doubleword was last looked for in this event, and where it lies.
     place: Option<(u32, Pa)>,
-    /// Steps of the event that goes on. What an event is given of them is as long as it must be.
-    trace: Vec<TraceStep>,
-    /// The numbers of the routines that ran last, and the addresses of their entries, by the low bits of
-    /// those.
-    entries: Box<[(u32, u16); ENTRIES]>,
 }
 
 impl Motor {
     pub(super) fn new(kernel: &'static dyn Kernel, m: Machine, detail: Detail) -> Motor {
         // Whoever stands at instant after instant starts a motor for each, and copies pages for a copy.
         let seen = if detail == Detail::Yes { m.memory.clone() } else { Memory::new(0) };
+        let room = if detail == Detail::Nothing { 0 } else { TRACE_ROOM };
         Motor {
             kernel,
             m,
-            notes: Notes::default(),
+            notes: Notes { trace: Vec::with_capacity(room), ..Notes::default() },
             named: Arc::default(),
-            routines: Vec::new(),
-            numbers: BTreeMap::new(),
+            routines: Routines::new(),
             detail,
             unseen: false,
             seen,
             nesting: Nesting::default(),
             current: None,
             place: None,
-            trace: Vec::new(),
-            entries: Box::new([(0, 0); ENTRIES]),
         }
     }
 
@@ -202,7 +193,7 @@ impl Motor {
         let Some((info, stage)) = self.kernel.image().routine(at) else {
             return Err(format!("no native routine lies at {at}"));
         };
-        let full = self.detail == Detail::Nothing || self.trace.len() == EventRecord::TRACE_MAX;
+        let full = self.detail == Detail::Nothing || self.notes.trace.len() == EventRecord::TRACE_MAX;
         let instant = self.m.retired;
         let thread = if full { None } else { Some(self.current()) };
         let entered = thread.map(|thread| self.nesting.enter(&self.m, thread, stage));
@@ -232,9 +223,9 @@ impl Motor {
             self.nesting.leave(entered);
         }
         let thread = self.notes.number_of(thread);
-        let routine = self.number(info, at);
+        let routine = self.routines.number(info, at);
         let depth = entered.depth;
-        self.trace.push(TraceStep { at: instant, depth, thread, routine, stage, args, went });
+        self.notes.trace.push(TraceStep { at: instant, depth, thread, routine, stage, args, went });
         Ok(())
     }
 
@@ -278,20 +269,6 @@ impl Motor {
         }
     }
 
-    fn number(&mut self, info: RoutineInfo, at: Va) -> u16 {
-        let entry = at.0 & !(STAGES - 1);
-        let place = (entry / STAGES) as usize % ENTRIES;
-        if self.entries[place].0 == entry {
-            return self.entries[place].1;
-        }
-        let number = *self.numbers.entry(info.name).or_insert_with(|| {
-            self.routines.push(info.name.to_owned());
-            (self.routines.len() - 1) as u16
-        });
-        self.entries[place] = (entry, number);
-        number
-    }
-
     /// Takes a digest of the registers, and behind a native routine of what changed in memory.
     fn step(&mut self, memory: bool) {
         if self.notes.steps.len() == EventRecord::STEPS_MAX {
@@ -319,9 +296,6 @@ impl Motor {
         if self.detail == Detail::Yes {
             self.seen = self.m.memory.clone();
         }
-        let mut trace = Vec::with_capacity(self.trace.len());
-        trace.append(&mut self.trace);
-        self.notes.trace = trace;
         self.place = None;
         std::mem::take(&mut self.notes)
     }

@@ -4,6 +4,7 @@ use super::boot;
 use super::error::{RecordError, WriteError};
 use super::motor::Detail;
 use super::run::Run;
+use crate::recording::Head;
 use crate::{Case, Recording, Writer};
 use contract::{Kernel, Named, Outcome, View};
 use machine::Machine;
@@ -73,15 +74,23 @@ pub fn record_into<W: std::io::Write>(
 ) -> Result<(W, u64), WriteError> {
     let detail = if detail { Detail::Yes } else { Detail::No };
     let mut run = Run::start_with(case, kernel, detail)?;
-    let header = run.header(detail);
     let booted = boot::booted(kernel, detail)?;
-    let mut writer = Writer::start_with(out, &header, case.lines.len() as u32, &run.boot, booted.chunk())?;
+    let head = Head {
+        kernel: kernel.name(),
+        case: &case.name,
+        digest: case.digest,
+        text: &case.text,
+        detail: detail == Detail::Yes,
+        events: case.lines.len() as u32,
+    };
+    let routines = &booted.routines.names;
+    let mut writer = Writer::start_with(out, &head, &booted.event, routines, booted.chunk())?;
     writer.follow(&mut run.motor.m.memory);
     while let Some(mut event) = run.lend_event()? {
-        writer.event_of(&mut event, &run.motor.routines)?;
+        writer.event_of(&mut event, &run.motor.routines.names)?;
         run.take_back(event);
     }
-    Ok((writer.finish(&run.motor.routines)?, run.motor.m.retired))
+    Ok((writer.finish(&run.motor.routines.names)?, run.motor.m.retired))
 }
 
 fn record_all(case: &Case, kernel: &'static dyn Kernel, detail: Detail) -> Result<Recording, RecordError> {

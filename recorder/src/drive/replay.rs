@@ -3,6 +3,7 @@
 use super::error::RecordError;
 use super::look::symbol;
 use super::motor::{Detail, Motor, Notes, Pause, apply};
+use super::routines::Routines;
 use crate::guard::caught;
 use crate::{EventRecord, Recording, TraceStep};
 use contract::{Kernel, ObjectId};
@@ -126,13 +127,7 @@ impl<'r> Replay<'r> {
 
     fn first_routine(&self, before: Machine, recorded: &EventRecord) -> Option<Step> {
         let mut motor = Motor::new(self.kernel, before, Detail::No);
-        motor.routines = self.recording.header.routines.clone();
-        for (index, name) in motor.routines.iter().enumerate() {
-            let gates = self.kernel.image().gates.iter().flat_map(|gate| &gate.routines);
-            if let Some(info) = gates.into_iter().find(|info| info.name == name) {
-                motor.numbers.insert(info.name, index as u16);
-            }
-        }
+        motor.routines = Routines::of(&self.recording.header.routines, self.kernel);
         // Whether it strays does not matter here: where its trace parts does.
         let _ = feed(&mut motor, recorded, |_| true);
         let Notes { trace, threads, .. } = motor.take_notes();
@@ -147,8 +142,8 @@ impl<'r> Replay<'r> {
         step.map(|(step, threads)| Step {
             at: step.at,
             place: match step.stage {
-                0 => motor.routines[usize::from(step.routine)].clone(),
-                stage => format!("{}.{stage}", motor.routines[usize::from(step.routine)]),
+                0 => motor.routines.names[usize::from(step.routine)].clone(),
+                stage => format!("{}.{stage}", motor.routines.names[usize::from(step.routine)]),
             },
             thread: threads
                 .get(usize::from(step.thread))

@@ -3,7 +3,7 @@
 use super::boot;
 use super::call::Pending;
 use super::error::RecordError;
-use super::motor::{Detail, Motor};
+use super::motor::{Detail, Motor, Notes};
 use crate::case::{Line, NameKind, Value};
 use crate::verbs::{Deed, How};
 use crate::{Case, EventRecord, Header, TraceStep};
@@ -95,7 +95,7 @@ impl Run {
             digest: self.case.digest,
             text: self.case.text.clone(),
             detail: detail == Detail::Yes,
-            routines: self.motor.routines.clone(),
+            routines: self.motor.routines.names.clone(),
         }
     }
 
@@ -115,7 +115,6 @@ impl Run {
         let booted = boot::booted(kernel, detail)?;
         let mut motor = Motor::new(kernel, booted.event.machine.clone(), detail);
         motor.routines = booted.routines.clone();
-        motor.numbers = booted.numbers.clone();
         let scene = kernel.scene(&motor.m);
         let looks = |line: &Line| matches!(line.event.verb.how, How::Recorder(Deed::FirstInstruction));
         let mut run = Run {
@@ -183,6 +182,10 @@ impl Run {
         let copy = event.machine.clone();
         self.motor.m = std::mem::replace(&mut event.machine, copy);
         self.motor.named.clone_from(&event.named);
+        // What is kept is as long as it must be; what grew is used again.
+        let mut trace = Vec::with_capacity(event.trace.len());
+        trace.append(&mut event.trace);
+        self.motor.notes.trace = std::mem::replace(&mut event.trace, trace);
         Ok(Some(event))
     }
 
@@ -207,8 +210,14 @@ impl Run {
         }))
     }
 
-    /// Takes back what [`Run::lend_event`] has lent.
+    /// Takes back what [`Run::lend_event`] has lent, and what held its notes.
     pub(super) fn take_back(&mut self, event: EventRecord) {
+        let EventRecord { mut threads, mut trace, mut inputs, mut steps, .. } = event;
+        threads.clear();
+        trace.clear();
+        inputs.clear();
+        steps.clear();
+        self.motor.notes = Notes { inputs, threads, trace, untraced: 0, steps };
         (self.motor.named, self.motor.m) = (event.named, event.machine);
     }
 
@@ -327,7 +336,7 @@ impl Run {
 
     /// The name of the routine of a trace's step.
     pub fn routine(&self, step: &TraceStep) -> &str {
-        self.motor.routines.get(usize::from(step.routine)).map_or("?", String::as_str)
+        self.motor.routines.names.get(usize::from(step.routine)).map_or("?", String::as_str)
     }
 
     /// The machine as it is.

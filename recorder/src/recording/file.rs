@@ -3,7 +3,7 @@
 //! Of a torn file everything up to the tear is read, of a damaged one nothing.
 
 use super::chunk::{self, END, EVENT, FRAME, FULL, Front, HEAD, damaged};
-use super::outgoing::{Difference, Gap};
+use super::outgoing::{Difference, Gap, Space};
 use super::wire::{CHANGED_MAX, WireEnd, WireEvent, WireFull, WireHeader};
 use super::write::Writer;
 use super::{EventRecord, Header, Recording, TraceStep};
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// The first eight bytes of a recording's file.
 pub const MAGIC: [u8; 8] = *b"TANDEMRC";
 /// The version of the format that is written and read.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// A recording that was read.
 #[derive(Clone, Debug)]
@@ -265,7 +265,8 @@ impl<'b> Chunks<'b> {
                 FULL => {
                     unpacker = Unpacker::new();
                     let full: WireFull = front.value(at, content, unpacker.behind())?;
-                    let expected = Difference::new(machine, &recording.boot.machine.memory, Gap::Short);
+                    let (boot, mut space) = (&recording.boot.machine.memory, Space::default());
+                    let expected = Difference::new(machine, boot, Gap::Short, &mut space);
                     if codec::encode(&full.machine) != codec::encode(&expected)
                         || full.routines != recording.header.routines
                     {

@@ -5,17 +5,19 @@
 //! writes it event by event, and an [`Archive`] finds any event in it without reading the others.
 
 mod archive;
+mod changed;
 mod chunk;
 mod file;
 mod outgoing;
 mod steps;
+mod told;
 mod wire;
 mod write;
 
 pub use archive::Archive;
 pub use file::{Loaded, MAGIC, ReadError, Torn, VERSION, write_beside};
 pub use write::Writer;
-pub(crate) use write::boot_chunk;
+pub(crate) use write::{Head, boot_chunk};
 
 use crate::Case;
 use contract::{Named, ObjectId, Outcome, View};

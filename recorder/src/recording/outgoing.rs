@@ -2,13 +2,25 @@
 //!
 //! Field by field what [`super::wire`] reads back.
 
+use super::changed::{Changed, EMPTY_GAP, GAP};
 use super::steps;
-use super::wire::{EMPTY_GAP, GAP, Ladder, WORDS};
-use crate::codec::Bytes;
+use super::wire::{Ladder, WORDS};
 use crate::recording::{EventRecord, Input, Reaching};
 use contract::{Named, ObjectId, Outcome, View};
 use machine::{Apart, Cpu, Machine, Memory, Page};
 use serde::ser::{Serialize, Serializer};
+
+/// What was run on what, but for the routines: as [`super::wire::WireHeader`].
+#[derive(serde::Serialize)]
+pub(crate) struct Head<'e> {
+    pub(crate) kernel: &'e str,
+    pub(crate) case: &'e str,
+    pub(crate) digest: u64,
+    pub(crate) text: &'e str,
+    pub(crate) detail: bool,
+    /// How many events follow.
+    pub(crate) events: u32,
+}
 
 /// As [`super::wire::WireFull`].
 #[derive(serde::Serialize)]
@@ -27,11 +39,27 @@ pub(super) struct Event<'e> {
     named: &'e [Named],
     threads: &'e [ObjectId],
     routines: &'e [String],
-    trace: Bytes,
+    trace: Part<'e>,
     untraced: u64,
     inputs: Inputs<'e>,
-    steps: Bytes,
+    steps: Part<'e>,
     machine: Difference<'e>,
+}
+
+/// Where parts of an event are put together. Whoever writes many keeps one.
+#[derive(Default)]
+pub(super) struct Space {
+    trace: Vec<u8>,
+    steps: Vec<u8>,
+    changed: Changed,
+}
+
+impl Space {
+    /// The frames of the pages that may have changed in what was put together here last: since booting in
+    /// a full copy, which an event's are among.
+    pub(super) fn looked_at(&self) -> &[u32] {
+        &self.changed.looked_at
+    }
 }
 
 impl<'e> Event<'e> {
@@ -42,7 +70,13 @@ impl<'e> Event<'e> {
         older: &'e Memory,
         gap: Gap,
         routines: &'e [String],
+        space: &'e mut Space,
     ) -> Event<'e> {
+        let Space { trace, steps: digests, changed } = space;
+        trace.clear();
+        steps::write(&event.trace, trace);
+        digests.clear();
+        digests.extend(event.steps.iter().flat_map(|step| step.to_le_bytes()));
         Event {
             line: event.line,
             text: &event.text,
@@ -51,11 +85,11 @@ impl<'e> Event<'e> {
             named: &event.named,
             threads: &event.threads,
             routines,
-            trace: Bytes(steps::write(&event.trace)),
+            trace: Part(trace),
             untraced: event.untraced,
             inputs: Inputs(&event.inputs),
-            steps: Bytes(event.steps.iter().flat_map(|step| step.to_le_bytes()).collect()),
-            machine: Difference::new(&event.machine, older, gap),
+            steps: Part(digests),
+            machine: Difference::of(&event.machine, older, gap, changed),
         }
     }
 }
@@ -98,44 +132,11 @@ pub(super) struct Difference<'e> {
     user_gate: (u32, u32),
     pages: u32,
     ladders: Vec<Ladder>,
-    changed: Changed<'e>,
+    frames: u32,
+    changed: Part<'e>,
 }
 
-/// Pages that changed, in ascending order of their frames, each with the number of its runs, and the
-/// runs of all of them: as [`super::wire::WirePage`]s.
-struct Changed<'e> {
-    pages: Vec<(u32, &'e Page, usize)>,
-    runs: Vec<Run>,
-}
-
-/// Changed bytes of a page: the first one's offset, and what lies behind the last one.
-type Run = (u16, u16);
-
-impl Serialize for Changed<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut rest = &self.runs[..];
-        serializer.collect_seq(self.pages.iter().map(|&(frame, page, count)| {
-            let (runs, others) = rest.split_at(count);
-            rest = others;
-            (frame, Runs { page, runs })
-        }))
-    }
-}
-
-/// Runs of a page.
-struct Runs<'e> {
-    page: &'e Page,
-    runs: &'e [Run],
-}
-
-impl Serialize for Runs<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let bytes = |start: u16, end: u16| Part(&self.page[usize::from(start)..usize::from(end)]);
-        serializer.collect_seq(self.runs.iter().map(|&(start, end)| (start, bytes(start, end))))
-    }
-}
-
-/// Bytes that lie in a page.
+/// Bytes that lie somewhere else.
 struct Part<'e>(&'e [u8]);
 
 impl Serialize for Part<'_> {
@@ -146,17 +147,22 @@ impl Serialize for Part<'_> {
 
 impl<'e> Difference<'e> {
     /// What changed from `older` on.
-    pub(super) fn new(machine: &'e Machine, older: &'e Memory, gap: Gap) -> Difference<'e> {
+    pub(super) fn new(
+        machine: &'e Machine,
+        older: &Memory,
+        gap: Gap,
+        space: &'e mut Space,
+    ) -> Difference<'e> {
+        Difference::of(machine, older, gap, &mut space.changed)
+    }
+
+    fn of(machine: &'e Machine, older: &Memory, gap: Gap, changed: &'e mut Changed) -> Difference<'e> {
         let gate = |range: &std::ops::Range<u32>| (range.start, range.end);
         let mut ladders = Vec::new();
-        let mut changed = Changed { pages: Vec::new(), runs: Vec::new() };
+        changed.clear();
         for page in machine.memory.apart(older) {
-            let before = changed.runs.len();
             match gap {
-                Gap::Short => {
-                    runs(&page, GAP, &mut changed.runs);
-                    debug_assert_eq!(changed.runs[before..], whole(page, GAP), "page frame {}", page.frame);
-                }
+                Gap::Short => changed.add(&page, GAP),
                 Gap::Long => {
                     let found = ladders_of(page.frame, page.new);
                     let mut old = *page.old;
@@ -165,12 +171,8 @@ impl<'e> Difference<'e> {
                         old[usize::from(ladder.start) * 4..][..bytes.len()].copy_from_slice(&bytes);
                     }
                     ladders.extend(found);
-                    runs(&Apart { old: &old, ..page }, EMPTY_GAP, &mut changed.runs);
+                    changed.add(&Apart { old: &old, ..page }, EMPTY_GAP);
                 }
-            }
-            let found = changed.runs.len() - before;
-            if found > 0 {
-                changed.pages.push((page.frame, page.new, found));
             }
         }
         Difference {
@@ -181,7 +183,8 @@ impl<'e> Difference<'e> {
             user_gate: gate(&machine.gates.user),
             pages: machine.memory.pages(),
             ladders,
-            changed,
+            frames: changed.pages,
+            changed: Part(&changed.bytes),
         }
     }
 }
@@ -212,91 +215,9 @@ fn ladders_of(frame: u32, page: &Page) -> Vec<Ladder> {
     ladders
 }
 
-/// What [`runs`] gives for a page of which nothing is known.
-fn whole(page: Apart, gap: usize) -> Vec<Run> {
-    let mut all = Vec::new();
-    runs(&Apart { lines: Apart::ALL, ..page }, gap, &mut all);
-    all
-}
-
-/// Appends the bytes of a page that differ, in runs.
-fn runs(page: &Apart, gap: usize, runs: &mut Vec<Run>) {
-    const LINE: usize = Apart::LINE;
-    // What other pages have is left alone.
-    let first = runs.len();
-    let mut lines = page.lines;
-    if lines == Apart::ALL {
-        // Most of a page is as it was: what is large is compared with one call, what is small without any.
-        const LARGE: usize = 512;
-        let large = page.new.as_chunks::<LARGE>().0.iter().zip(page.old.as_chunks::<LARGE>().0).enumerate();
-        let within = |(block, (new, old))| if new == old { 0 } else { 0xFFu64 << (block * LARGE / LINE) };
-        lines = large.fold(0, |lines, block| lines | within(block));
-    }
-    let (new, old) = (page.new.as_chunks::<LINE>().0, page.old.as_chunks::<LINE>().0);
-    while lines != 0 {
-        let line = lines.trailing_zeros() as usize;
-        lines &= lines - 1;
-        let words = new[line].as_chunks::<8>().0.iter().zip(old[line].as_chunks::<8>().0).enumerate();
-        for (word, (new, old)) in words {
-            let mut differing = u64::from_le_bytes(*new) ^ u64::from_le_bytes(*old);
-            while differing != 0 {
-                let byte = differing.trailing_zeros() / 8;
-                differing &= !(0xFF << (byte * 8));
-                let at = line * LINE + word * 8 + byte as usize;
-                match runs[first..].last_mut() {
-                    Some((_, end)) if at - usize::from(*end) <= gap => *end = at as u16 + 1,
-                    _ => runs.push((at as u16, at as u16 + 1)),
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use machine::Pa;
-    use proptest::prelude::*;
-
-    /// What changed in a page, a byte after the other.
-    fn plain(new: &Page, old: &Page, gap: usize) -> Vec<Run> {
-        let mut runs: Vec<Run> = Vec::new();
-        for at in (0..new.len() as u16).filter(|at| new[usize::from(*at)] != old[usize::from(*at)]) {
-            match runs.last_mut() {
-                Some(run) if usize::from(at - run.1) <= gap => run.1 = at + 1,
-                _ => runs.push((at, at + 1)),
-            }
-        }
-        runs
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn lines_that_were_written_give_the_runs_of_the_whole(
-            writes in prop::collection::vec((0u32..4096, 1usize..90, any::<u8>()), 0..40),
-            places in 0u32..4096,
-        ) {
-            let mut new = Memory::new(1);
-            let mut old = Memory::new(1);
-            old.catch_up(&mut new);
-            for (at, length, byte) in writes {
-                // Near each other in one case, all over the page in another.
-                let at = at & (places | 0x7F);
-                new.write(Pa(at), &vec![byte; length.min(4096 - at as usize)]);
-            }
-            for gap in [GAP, EMPTY_GAP] {
-                for page in new.apart(&old) {
-                    let mut found = Vec::new();
-                    runs(&page, gap, &mut found);
-                    let expected = plain(page.new, page.old, gap);
-                    prop_assert_eq!(&found, &expected);
-                    prop_assert_eq!(whole(page, gap), expected);
-                }
-            }
-        }
-    }
 
     #[test]
     fn a_ladder_is_found_where_enough_doublewords_climb_alike() {

@@ -1,8 +1,9 @@
 //! What stands in a recording's chunks: events, and machines as differences. What is written is
 //! [`super::outgoing`]; here it is read.
 
+use super::{changed, steps};
 use crate::codec::Bytes;
-use crate::recording::{EventRecord, Input, steps};
+use crate::recording::{EventRecord, Input};
 use contract::{Named, ObjectId, Outcome, View};
 use machine::{Cpu, Gates, Machine, Memory, PAGE, Pa};
 use serde::{Deserialize, Serialize};
@@ -13,11 +14,6 @@ const PAGES_MAX: u32 = 1 << 16;
 const INSTRUCTIONS_MAX: u64 = 1 << 30;
 /// Pages that the events of a recording change at most, all together.
 pub(super) const CHANGED_MAX: usize = 1 << 16;
-/// Equal bytes between two changed ones that are cheaper written down than left out.
-pub(super) const GAP: usize = 4;
-/// The same where the other memory is empty: zeroes that are written down pack well, and keep what lies
-/// around them in its place.
-pub(super) const EMPTY_GAP: usize = 256;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct WireHeader {
@@ -75,7 +71,10 @@ pub(super) struct WireMachine {
     pages: u32,
     /// None behind an earlier machine: they cost looking for.
     ladders: Vec<Ladder>,
-    changed: Vec<WirePage>,
+    /// How many pages changed, but for ladders.
+    frames: u32,
+    /// As [`super::changed`] has it.
+    changed: Bytes,
 }
 
 /// Doublewords of a page, each so much more than the one before: a page table that maps memory as it
@@ -113,17 +112,10 @@ impl Ladder {
     }
 }
 
-/// What changed in a page: runs of new bytes, in ascending order, apart from each other.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct WirePage {
-    frame: u32,
-    runs: Vec<(u16, Bytes)>,
-}
-
 impl WireMachine {
     /// How many pages it changes.
     pub(super) fn changed(&self) -> usize {
-        self.changed.len() + self.ladders.len()
+        self.frames as usize + self.ladders.len()
     }
 
     /// The machine that an event has led to, which differs so from the one before; the text says why there
@@ -153,22 +145,7 @@ impl WireMachine {
             free = ladder.range().1;
             memory.write(Pa(ladder.frame * PAGE + u32::from(ladder.start) * 4), &ladder.bytes());
         }
-        let mut last = None;
-        for WirePage { frame, runs } in self.changed {
-            if frame >= self.pages || last.is_some_and(|last| last >= frame) || runs.is_empty() {
-                return Err(format!("page frame {frame} out of place"));
-            }
-            last = Some(frame);
-            let mut free = 0;
-            for (offset, Bytes(bytes)) in runs {
-                let start = usize::from(offset);
-                if start < free || bytes.is_empty() || start + bytes.len() > PAGE as usize {
-                    return Err(format!("page frame {frame}: bytes out of place"));
-                }
-                free = start + bytes.len() + 1;
-                memory.write(Pa(frame * PAGE + u32::from(offset)), &bytes);
-            }
-        }
+        changed::apply(self.frames, &self.changed.0, &mut memory)?;
         let mut machine = Machine::new(0);
         machine.cpu = self.cpu;
         machine.memory = memory;
@@ -260,7 +237,7 @@ pub(super) fn mentioned(known: usize, event: &EventRecord) -> usize {
 mod tests {
     use super::*;
     use crate::codec::{decode, encode};
-    use crate::recording::outgoing::{Difference, Event, Gap};
+    use crate::recording::outgoing::{Difference, Event, Gap, Space};
     use crate::recording::{TraceStep, Went};
 
     #[test]
@@ -273,7 +250,7 @@ mod tests {
         let older = at(1000);
         let behind = |retired: u64| {
             let machine = at(retired);
-            let bytes = encode(&Difference::new(&machine, &older.memory, Gap::Short));
+            let bytes = encode(&Difference::new(&machine, &older.memory, Gap::Short, &mut Space::default()));
             let wire = decode::<WireMachine>(&bytes).unwrap();
             wire.behind(Some(&older)).map(|machine| machine.retired)
         };
@@ -305,7 +282,7 @@ mod tests {
         newer.memory.write(Pa(0xFF8), &[2; 4]);
         newer.memory.write(Pa(0x1010), &[3; 4]);
         let refused = |behind: bool, spoil: fn(&mut WireMachine)| {
-            let bytes = encode(&Difference::new(&newer, &older.memory, Gap::Short));
+            let bytes = encode(&Difference::new(&newer, &older.memory, Gap::Short, &mut Space::default()));
             let mut wire = decode::<WireMachine>(&bytes).unwrap();
             spoil(&mut wire);
             wire.apply(behind.then_some(&older.memory)).err().unwrap_or_default()
@@ -319,14 +296,8 @@ mod tests {
         assert_eq!(refused(true, |wire| wire.ladders = vec![LADDER]), own);
         let twice = "page frame 2: a page table out of place";
         assert_eq!(refused(false, |wire| wire.ladders = vec![LADDER; 2]), twice);
-        let place = |frame: u32| format!("page frame {frame} out of place");
-        assert_eq!(refused(true, |wire| wire.changed[1].frame = 3), place(3));
-        assert_eq!(refused(true, |wire| wire.changed[1].frame = 0), place(0));
-        assert_eq!(refused(true, |wire| wire.changed[1].runs.clear()), place(1));
-        let bytes = "page frame 0: bytes out of place";
-        assert_eq!(refused(true, |wire| wire.changed[0].runs[1].0 = 0x14), bytes, "one run, not two");
-        assert_eq!(refused(true, |wire| wire.changed[0].runs[1].1.0.clear()), bytes);
-        assert_eq!(refused(true, |wire| wire.changed[0].runs[1].0 = 0xFFD), bytes);
+        assert_eq!(refused(true, |wire| wire.frames = 1), "more than 1 changed pages");
+        assert_eq!(refused(true, |wire| wire.frames = u32::MAX), "what changed in memory ends too early");
     }
 
     #[test]
@@ -334,7 +305,8 @@ mod tests {
         let refused = |spoil: fn(&mut WireEvent)| {
             let machine = Machine::new(1);
             let nothing = EventRecord { machine: machine.clone(), ..EventRecord::nothing() };
-            let bytes = encode(&Event::new(&nothing, &machine.memory, Gap::Short, &[]));
+            let bytes =
+                encode(&Event::new(&nothing, &machine.memory, Gap::Short, &[], &mut Space::default()));
             let mut wire = decode::<WireEvent>(&bytes).unwrap();
             spoil(&mut wire);
             wire.read(&mut Vec::new(), Some(&machine)).err().unwrap_or_default()
@@ -356,6 +328,8 @@ mod tests {
         let went = Went::Direct;
         let step =
             TraceStep { at: 1, depth: 0, thread: 0, routine: 0, stage: 0, args: Default::default(), went };
-        Bytes(steps::write(&[step]))
+        let mut bytes = Vec::new();
+        steps::write(&[step], &mut bytes);
+        Bytes(bytes)
     }
 }

@@ -2,8 +2,9 @@
 
 use super::chunk::{END, EVENT, FULL, HEAD, Scratch};
 use super::file::{FULL_EVERY, MAGIC, VERSION};
-use super::outgoing::{Difference, Event, Full, Gap};
-use super::wire::{WireEnd, WireHeader, mentioned};
+pub(crate) use super::outgoing::Head;
+use super::outgoing::{Difference, Event, Full, Gap, Space};
+use super::wire::{WireEnd, mentioned};
 use super::{EventRecord, Header};
 use crate::deflate;
 use crate::pack::Packer;
@@ -14,7 +15,8 @@ use std::io::{self, Write};
 pub(crate) fn boot_chunk(boot: &EventRecord, routines: &[String]) -> Vec<u8> {
     let known = mentioned(0, boot).min(routines.len());
     let empty = Memory::new(boot.machine.memory.pages());
-    let event = Event::new(boot, &empty, Gap::Long, &routines[..known]);
+    let mut space = Space::default();
+    let event = Event::new(boot, &empty, Gap::Long, &routines[..known], &mut space);
     Scratch::default().chunk(EVENT, &event, deflate::pack).to_vec()
 }
 
@@ -30,6 +32,7 @@ pub struct Writer<W: Write> {
     known: usize,
     packer: Packer,
     scratch: Scratch,
+    space: Space,
 }
 
 impl<W: Write> Writer<W> {
@@ -38,35 +41,29 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// What the output fails with.
     pub fn start(out: W, header: &Header, events: u32, boot: &EventRecord) -> io::Result<Writer<W>> {
-        Writer::start_with(out, header, events, boot, &boot_chunk(boot, &header.routines))
+        let Header { kernel, case, digest, text, detail, routines } = header;
+        let head = Head { kernel, case, digest: *digest, text, detail: *detail, events };
+        Writer::start_with(out, &head, boot, routines, &boot_chunk(boot, routines))
     }
 
     /// As [`Writer::start`], with booting's chunk, which is the same for every recording of a kernel.
     pub(crate) fn start_with(
         mut out: W,
-        header: &Header,
-        events: u32,
+        head: &Head,
         boot: &EventRecord,
+        routines: &[String],
         chunk_of_boot: &[u8],
     ) -> io::Result<Writer<W>> {
         out.write_all(&MAGIC)?;
         out.write_all(&VERSION.to_le_bytes())?;
-        let Header { kernel, case, digest, text, detail, routines } = header;
-        let wire = WireHeader {
-            kernel: kernel.clone(),
-            case: case.clone(),
-            digest: *digest,
-            text: text.clone(),
-            detail: *detail,
-            events,
-        };
         let (mut packer, mut scratch) = (Packer::new(), Scratch::default());
-        out.write_all(scratch.chunk(HEAD, &wire, packer.behind()))?;
+        out.write_all(scratch.chunk(HEAD, head, packer.behind()))?;
         let known = mentioned(0, boot).min(routines.len());
         out.write_all(chunk_of_boot)?;
         out.flush()?;
         let memory = &boot.machine.memory;
-        Ok(Writer { out, boot: memory.clone(), older: memory.clone(), events: 0, known, packer, scratch })
+        let (boot, older) = (memory.clone(), memory.clone());
+        Ok(Writer { out, boot, older, events: 0, known, packer, scratch, space: Space::default() })
     }
 
     /// Writes an event. `routines` are those that traces have mentioned up to now, this one's included.
@@ -92,19 +89,19 @@ impl<W: Write> Writer<W> {
     /// What the output fails with.
     pub(crate) fn event_of(&mut self, event: &mut EventRecord, routines: &[String]) -> io::Result<()> {
         self.put(event, routines)?;
-        self.older.catch_up(&mut event.machine.memory);
+        self.older.catch_up_on(&mut event.machine.memory, self.space.looked_at());
         self.out.flush()
     }
 
     fn put(&mut self, event: &EventRecord, routines: &[String]) -> io::Result<()> {
         let now = mentioned(self.known, event).min(routines.len());
         let added = routines.get(self.known..now).unwrap_or_default();
-        let wire = Event::new(event, &self.older, Gap::Short, added);
+        let wire = Event::new(event, &self.older, Gap::Short, added, &mut self.space);
         self.out.write_all(self.scratch.chunk(EVENT, &wire, self.packer.behind()))?;
         self.known = now;
         self.events += 1;
         if self.events.is_multiple_of(FULL_EVERY) {
-            let machine = Difference::new(&event.machine, &self.boot, Gap::Short);
+            let machine = Difference::new(&event.machine, &self.boot, Gap::Short, &mut self.space);
             let full = Full { routines: &routines[..now], machine };
             self.packer.restart();
             self.out.write_all(self.scratch.chunk(FULL, &full, self.packer.behind()))?;

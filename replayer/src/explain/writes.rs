@@ -168,6 +168,14 @@ mod tests {
                 found.windows(2).all(|pair| pair[0].values[0].2 == pair[1].values[0].1),
                 "{name}: {found:?}"
             );
+            // Who gives the processor away writes that, not who is given it.
+            let path = if name == "nt" { "KPCR.PrcbData.CurrentThread" } else { "KPCR.CurrentThread" };
+            let (_, switches) = writes(&recording, kernel, path).unwrap();
+            let named: Vec<&Changed> = switches.iter().filter(|one| one.event > 3).collect();
+            assert!(named.len() > 2, "{name}: {switches:?}");
+            for one in named {
+                assert!(one.values[0].1.ends_with(&format!(" {} ETHREAD", one.thread)), "{name}: {one:?}");
+            }
             for one in &found {
                 let before = Player::at(&recording, kernel, one.event, one.instant).unwrap();
                 assert_eq!(before.machine().cpu.next(), one.code.at);

@@ -74,21 +74,31 @@ impl Memory {
     /// what is written there between; meanwhile [`Memory::apart`] tells the lines that were.
     pub fn catch_up(&mut self, newer: &mut Memory) {
         if newer.follows(self) {
-            self.cache = self.cache.clone();
-            for (mine, theirs) in self.groups.iter_mut().zip(&mut newer.groups) {
-                if same(mine.as_ref(), theirs.as_ref()) {
-                    continue;
-                }
-                match theirs {
-                    Some(theirs) => catch_up(Arc::make_mut(mine.get_or_insert_default()), theirs),
-                    None => *mine = None,
-                }
-            }
+            let frames: Vec<u32> = newer.apart(self).map(|page| page.frame).collect();
+            self.catch_up_on(newer, &frames);
         } else {
             newer.forget_writes();
             *self = newer.clone();
             newer.pair = Some(Arc::new(()));
             self.pair.clone_from(&newer.pair);
+        }
+    }
+
+    /// As [`Memory::catch_up`], for whoever knows the frames that [`Memory::apart`] gives.
+    pub fn catch_up_on(&mut self, newer: &mut Memory, frames: &[u32]) {
+        if !newer.follows(self) {
+            return self.catch_up(newer);
+        }
+        self.cache = self.cache.clone();
+        for &frame in frames {
+            let (index, slot) = (frame as usize / GROUP, frame as usize % GROUP);
+            let (Some(mine), Some(theirs)) = (self.groups.get_mut(index), newer.groups.get_mut(index)) else {
+                continue;
+            };
+            match theirs {
+                Some(theirs) => catch_up(Arc::make_mut(mine.get_or_insert_default()), theirs, slot),
+                None => *mine = None,
+            }
         }
         debug_assert!(self == newer, "a line was written without a mark");
     }
@@ -108,28 +118,27 @@ impl Memory {
     }
 }
 
-fn catch_up(mine: &mut Group, theirs: &mut Arc<Group>) {
-    for slot in 0..GROUP {
-        let Some(new) = &theirs.0[slot] else {
-            mine.0[slot] = None;
-            continue;
-        };
-        let old = mine.0[slot].as_ref();
-        let lines = marked(new.marks | old.map_or(0, |old| old.marks));
-        if lines == 0 || same(Some(new), old) {
-            continue;
+/// Does so for one page.
+fn catch_up(mine: &mut Group, theirs: &mut Arc<Group>, slot: usize) {
+    let Some(new) = &theirs.0[slot] else {
+        mine.0[slot] = None;
+        return;
+    };
+    let old = mine.0[slot].as_ref();
+    if same(Some(new), old) {
+        return;
+    }
+    let lines = marked(new.marks | old.map_or(0, |old| old.marks));
+    match mine.0[slot].as_mut().and_then(Arc::get_mut) {
+        Some(own) => {
+            copy(&mut own.bytes, &new.bytes, lines);
+            own.marks = 0;
+            forget(theirs, slot);
         }
-        match mine.0[slot].as_mut().and_then(Arc::get_mut) {
-            Some(own) => {
-                copy(&mut own.bytes, &new.bytes, lines);
-                own.marks = 0;
-                forget(theirs, slot);
-            }
-            // It is copied when it is written again, if it ever is.
-            None => {
-                forget(theirs, slot);
-                mine.0[slot].clone_from(&theirs.0[slot]);
-            }
+        // It is copied when it is written again, if it ever is.
+        None => {
+            forget(theirs, slot);
+            mine.0[slot].clone_from(&theirs.0[slot]);
         }
     }
 }
