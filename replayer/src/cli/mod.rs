@@ -81,7 +81,7 @@ enum Command {
     /// Each line begins with the instant of the call, in instructions of its event, which `show --at` takes;
     /// calls are indented by depth, under the thread that makes them. `X(…) = N` returned N, `X(…) …` had not
     /// returned by the end of the event, `… X` had begun in an earlier one, `X(…) -> Y` went on as Y for good,
-    /// and `X(…)` alone gave its frame up, as on the way to user mode. `PsEx of worker` is a block of the
+    /// and `X(…)` alone gave its frame up, as on the way to user mode. `PsEx block of worker` is one of the
     /// pool with that tag that belongs to worker.
     Trace(TraceOptions),
     /// Lets gdb go through a run of a case, forwards and backwards, on a port of this computer

@@ -24,8 +24,8 @@ pub fn told_calls(
     (names, calls)
 }
 
-/// The names of arguments of an event's calls that point into blocks of the pool: `PsEx of worker` is a
-/// block with the tag `PsEx` whose first pointer to a process or thread is one to `worker`. Where two
+/// The names of arguments of an event's calls that point into blocks of the pool: `PsEx block of worker` is
+/// one with the tag `PsEx` whose first pointer to a process or thread is one to `worker`. Where two
 /// pointers would have one name, each has its digits too.
 fn blocks(
     recording: &Recording,
@@ -93,7 +93,7 @@ pub(super) fn title(m: &Machine, block: Block, names: &Names) -> String {
     let held = names.structures.iter().find(|one| holding(&[block], one.id.at.0).is_some());
     let pointed = || words.find_map(|word| names.structures.iter().find(|one| one.id.at.0 == word));
     match held.or_else(pointed) {
-        Some(owner) => format!("{} of {}", tag.trim_end(), owner.name),
+        Some(owner) => format!("{} block of {}", tag.trim_end(), owner.name),
         None => format!("a {} block", tag.trim_end()),
     }
 }
@@ -115,9 +115,13 @@ mod tests {
         let calls = super::super::calls(&recording, 5);
         let call = calls.iter().find(|call| call.routine == "KeInsertQueueApc").unwrap();
         let before = call.text(&bare);
-        assert!(!before.contains("of worker"), "{before}");
+        assert!(!before.contains("block of worker"), "{before}");
         let (names, _) = told_calls(&recording, kernel, 5, bare);
-        assert_eq!(names.meaning(call.args[0]).as_deref(), Some("PsEx of worker"));
-        assert!(call.text(&names).starts_with("KeInsertQueueApc(PsEx of worker, "), "{}", call.text(&names));
+        assert_eq!(names.meaning(call.args[0]).as_deref(), Some("PsEx block of worker"));
+        assert!(
+            call.text(&names).starts_with("KeInsertQueueApc(PsEx block of worker, "),
+            "{}",
+            call.text(&names)
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! A thread's stacks, walked and with every slot named.
 //!
-//! Three things give a slot its name: the structures that lie there ([`structures`]: trap frames, the
+//! Three things give a slot its name: the structures that lie there (`structures`: trap frames, the
 //! switch frame, the CONTEXT that KiUserApcDispatcher finds), the frames of native routines, whose arguments
-//! and locals are known ([`frames`]), and what it holds ([`slots`]).
+//! and locals are known (`frames`), and what it holds (`slots`).
 
 mod draw;
 mod frames;
