@@ -167,8 +167,8 @@ mod tests {
         let text = "# A case.\nprocess app\nthread main in=app\nmain NtDelayExecution interval=forever\n";
         let case = recorder::Case::parse("x", "x", text).unwrap();
         for (name, list, blocks) in [
-            ("nt", "KernelData.PsActiveProcessHead", ["Obtb of app", "Thre of main"]),
-            ("reactos", "GLOBALS.PriorityListHead", ["CIDO of main", "THRT of main"]),
+            ("nt", "KernelData.PsActiveProcessHead", ["Obtb block of app", "Thre block of main"]),
+            ("reactos", "GLOBALS.PriorityListHead", ["CIDO block of main", "THRT block of main"]),
         ] {
             let kernel = recorder::kernels::by_name(name).unwrap();
             let recording = recorder::record(&case, kernel).unwrap();
