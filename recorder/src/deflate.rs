@@ -7,8 +7,8 @@ use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::stream::{InflateState, inflate};
 use miniz_oxide::{DataFormat, MZFlush, MZStatus};
 
-/// Of what the hardest of miniz_oxide's levels gains this gains all but a twentieth, in a fifth of the time,
-/// which whoever records a single case waits for.
+/// A twentieth more bytes than the hardest of miniz_oxide's levels leaves, in a fifth of the time, which whoever
+/// records a single case waits for.
 const LEVEL: u8 = 2;
 /// Deflate packs at most so many bytes into one.
 const RATIO_MAX: usize = 1032;

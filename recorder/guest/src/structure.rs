@@ -40,8 +40,8 @@ pub const fn check(fields: &[(u32, u32, u32)], size: u32) {
 /// `offset name: Type,` is a value; `offset name: in Type,` a structure held in place;
 /// `offset name: over Type,` a value that shares its bytes with others (a union), which is not
 /// checked for order and overlap. `offset name as "Type": …,` gives a field the name that people know it by,
-/// where that cannot be told from `name` or is none in Rust. Offsets and the size in brackets are in bytes. A structure that is
-/// `packed` keeps its offsets as they are, whatever the alignment of its fields.
+/// where that cannot be told from `name` or is none in Rust. Offsets and the size in brackets are in bytes.
+/// A structure that is `packed` keeps its offsets as they are, whatever the alignment of its fields.
 #[macro_export]
 macro_rules! guest_struct {
     ($(#[$meta:meta])* $vis:vis packed struct $name:ident [$size:literal] { $($body:tt)* }) => {

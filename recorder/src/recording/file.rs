@@ -2,8 +2,9 @@
 //!
 //! Of a torn file everything up to the tear is read, of a damaged one nothing.
 
+use super::changed::Changed;
 use super::chunk::{self, END, EVENT, FRAME, FULL, Front, HEAD, damaged};
-use super::outgoing::{Difference, Gap, Space};
+use super::outgoing::{Difference, Gap};
 use super::wire::{CHANGED_MAX, WireEnd, WireEvent, WireFull, WireHeader};
 use super::write::Writer;
 use super::{EventRecord, Header, Recording, TraceStep};
@@ -265,8 +266,8 @@ impl<'b> Chunks<'b> {
                 FULL => {
                     unpacker = Unpacker::new();
                     let full: WireFull = front.value(at, content, unpacker.behind())?;
-                    let (boot, mut space) = (&recording.boot.machine.memory, Space::default());
-                    let expected = Difference::new(machine, boot, Gap::Short, &mut space);
+                    let (boot, mut changed) = (&recording.boot.machine.memory, Changed::default());
+                    let expected = Difference::new(machine, boot, Gap::Short, &mut changed);
                     if codec::encode(&full.machine) != codec::encode(&expected)
                         || full.routines != recording.header.routines
                     {

@@ -51,15 +51,8 @@ pub(super) struct Event<'e> {
 pub(super) struct Space {
     trace: Vec<u8>,
     steps: Vec<u8>,
-    changed: Changed,
-}
-
-impl Space {
-    /// The frames of the pages that may have changed in what was put together here last: since booting in
-    /// a full copy, which an event's are among.
-    pub(super) fn looked_at(&self) -> &[u32] {
-        &self.changed.looked_at
-    }
+    /// What changed in the last event.
+    pub(super) changed: Changed,
 }
 
 impl<'e> Event<'e> {
@@ -89,7 +82,7 @@ impl<'e> Event<'e> {
             untraced: event.untraced,
             inputs: Inputs(&event.inputs),
             steps: Part(digests),
-            machine: Difference::of(&event.machine, older, gap, changed),
+            machine: Difference::new(&event.machine, older, gap, changed),
         }
     }
 }
@@ -151,12 +144,8 @@ impl<'e> Difference<'e> {
         machine: &'e Machine,
         older: &Memory,
         gap: Gap,
-        space: &'e mut Space,
+        changed: &'e mut Changed,
     ) -> Difference<'e> {
-        Difference::of(machine, older, gap, &mut space.changed)
-    }
-
-    fn of(machine: &'e Machine, older: &Memory, gap: Gap, changed: &'e mut Changed) -> Difference<'e> {
         let gate = |range: &std::ops::Range<u32>| (range.start, range.end);
         let mut ladders = Vec::new();
         changed.clear();

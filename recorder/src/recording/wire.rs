@@ -237,6 +237,7 @@ pub(super) fn mentioned(known: usize, event: &EventRecord) -> usize {
 mod tests {
     use super::*;
     use crate::codec::{decode, encode};
+    use crate::recording::changed::Changed;
     use crate::recording::outgoing::{Difference, Event, Gap, Space};
     use crate::recording::{TraceStep, Went};
 
@@ -250,7 +251,8 @@ mod tests {
         let older = at(1000);
         let behind = |retired: u64| {
             let machine = at(retired);
-            let bytes = encode(&Difference::new(&machine, &older.memory, Gap::Short, &mut Space::default()));
+            let bytes =
+                encode(&Difference::new(&machine, &older.memory, Gap::Short, &mut Changed::default()));
             let wire = decode::<WireMachine>(&bytes).unwrap();
             wire.behind(Some(&older)).map(|machine| machine.retired)
         };
@@ -282,7 +284,7 @@ mod tests {
         newer.memory.write(Pa(0xFF8), &[2; 4]);
         newer.memory.write(Pa(0x1010), &[3; 4]);
         let refused = |behind: bool, spoil: fn(&mut WireMachine)| {
-            let bytes = encode(&Difference::new(&newer, &older.memory, Gap::Short, &mut Space::default()));
+            let bytes = encode(&Difference::new(&newer, &older.memory, Gap::Short, &mut Changed::default()));
             let mut wire = decode::<WireMachine>(&bytes).unwrap();
             spoil(&mut wire);
             wire.apply(behind.then_some(&older.memory)).err().unwrap_or_default()

@@ -1,5 +1,6 @@
 //! Writing a recording, an event at a time.
 
+use super::changed::Changed;
 use super::chunk::{END, EVENT, FULL, HEAD, Scratch};
 use super::file::{FULL_EVERY, MAGIC, VERSION};
 pub(crate) use super::outgoing::Head;
@@ -89,7 +90,7 @@ impl<W: Write> Writer<W> {
     /// What the output fails with.
     pub(crate) fn event_of(&mut self, event: &mut EventRecord, routines: &[String]) -> io::Result<()> {
         self.put(event, routines)?;
-        self.older.catch_up_on(&mut event.machine.memory, self.space.looked_at());
+        self.older.catch_up_on(&mut event.machine.memory, &self.space.changed.looked_at);
         self.out.flush()
     }
 
@@ -101,7 +102,8 @@ impl<W: Write> Writer<W> {
         self.known = now;
         self.events += 1;
         if self.events.is_multiple_of(FULL_EVERY) {
-            let machine = Difference::new(&event.machine, &self.boot, Gap::Short, &mut self.space);
+            let mut changed = Changed::default();
+            let machine = Difference::new(&event.machine, &self.boot, Gap::Short, &mut changed);
             let full = Full { routines: &routines[..now], machine };
             self.packer.restart();
             self.out.write_all(self.scratch.chunk(FULL, &full, self.packer.behind()))?;
