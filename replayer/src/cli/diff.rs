@@ -1,6 +1,11 @@
 //! `tandem diff`: two recordings of one case.
 
-use super::{BAD, FINE, UNEXPECTED, explain::unrelated, messages::Messages, replay::load};
+use super::{
+    BAD, FINE, UNEXPECTED,
+    explain::{heading, unrelated},
+    messages::Messages,
+    replay::load,
+};
 use crate::corpus::show;
 use crate::{PairError, compare, explain};
 use std::path::Path;
@@ -14,17 +19,14 @@ pub(super) fn run(here: &Path, [ours, theirs]: [&Path; 2], messages: &mut Messag
     if let Some(first) = &first {
         let (partings, following) = explain::facts::independent(&comparison);
         let others = partings.len().saturating_sub(1);
-        let consequences = match following.len() {
-            0 if others > 0 => unrelated(others),
-            0 => "nothing that follows from it differs later".to_owned(),
-            1 => "what follows from it differs in 1 later event".to_owned(),
-            later => format!("what follows from it differs in {later} later events"),
-        };
-        let others = match following.len() {
-            1.. if others > 0 => format!("; {}", unrelated(others)),
-            _ => String::new(),
-        };
-        messages.line(&format!("\nfirst difference: {first}; {consequences}{others}"))?;
+        let mut said = vec![format!("first difference: {first}")];
+        if !following.is_empty() || others == 0 {
+            said.push(heading(1, following.len()));
+        }
+        if others > 0 {
+            said.push(unrelated(others));
+        }
+        messages.line(&format!("\n{}", said.join("; ")))?;
         let traces = explain::traces(&left, &right, first.event + 1);
         messages.text(&traces.map_err(|error| named(error, ours, theirs))?)?;
     } else {

@@ -36,7 +36,7 @@ pub(super) fn run(here: &Path, options: &ExplainOptions, messages: &mut Messages
         text.push_str(&told(&case.name, &compared, parting, stories));
     }
     if !following.is_empty() || others.is_empty() {
-        text.push_str(&heading(partings.len(), following.len()));
+        text.push_str(&format!("{}\n", heading(partings.len(), following.len())));
     }
     text.push_str(&folded(comparison, &following));
     if !others.is_empty() {
@@ -150,12 +150,12 @@ pub(super) fn code(lines: &[CodeLine]) -> String {
 
 /// What is said of the events that differ in what follows from the partings that were told. An event that parts
 /// anew by itself can differ in that as well: then it is one of these too.
-fn heading(partings: usize, later: usize) -> String {
+pub(super) fn heading(partings: usize, later: usize) -> String {
     let them = if partings == 1 { "it" } else { "them" };
     match later {
-        0 => format!("nothing that follows from {them} differs later\n"),
-        1 => format!("what follows from {them} differs in 1 later event\n"),
-        _ => format!("what follows from {them} differs in {later} later events\n"),
+        0 => format!("nothing that follows from {them} differs later"),
+        1 => format!("what follows from {them} differs in 1 later event"),
+        _ => format!("what follows from {them} differs in {later} later events"),
     }
 }
 

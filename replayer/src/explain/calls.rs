@@ -367,12 +367,14 @@ mod tests {
         }
     }
 
+    const ENDS_ANOTHER: &str = "# A thread ends another, which waits.\nprocess app\nthread main in=app\n\
+                                thread worker in=app\n\
+                                worker NtDelayExecution alertable=no interval=forever\n\
+                                main NtTerminateThread thread=worker status=1\n";
+
     #[test]
     fn what_returns_by_way_of_an_interrupt_has_returned_and_not_called_that() {
-        let text = "# A thread ends another, which waits.\nprocess app\nthread main in=app\n\
-                    thread worker in=app\nworker NtDelayExecution alertable=no interval=forever\n\
-                    main NtTerminateThread thread=worker status=1\n";
-        let case = recorder::Case::parse("x", "x", text).unwrap();
+        let case = recorder::Case::parse("x", "x", ENDS_ANOTHER).unwrap();
         let kernel = recorder::kernels::by_name("nt").unwrap();
         let calls = calls(&recorder::record(&case, kernel).unwrap(), 5);
         let inserts = calls.iter().find(|call| call.routine == "KeInsertQueueApc").unwrap();
@@ -385,10 +387,7 @@ mod tests {
 
     #[test]
     fn what_a_thread_goes_on_with_stands_where_it_goes_on() {
-        let text = "# A thread ends another, which waits.\nprocess app\nthread main in=app\n\
-                    thread worker in=app\nworker NtDelayExecution alertable=no interval=forever\n\
-                    main NtTerminateThread thread=worker status=1\n";
-        let case = recorder::Case::parse("x", "x", text).unwrap();
+        let case = recorder::Case::parse("x", "x", ENDS_ANOTHER).unwrap();
         for name in ["nt", "reactos"] {
             let kernel = recorder::kernels::by_name(name).unwrap();
             let recording = recorder::record(&case, kernel).unwrap();

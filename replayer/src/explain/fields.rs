@@ -236,8 +236,8 @@ fn leaves(fields: &[FieldInfo], (code, path, base): Base, flags: &[&FlagNames], 
 /// The field at an offset, or the last one before it and how far behind its start. A pointer to a structure
 /// held in place means the structure, not its first field.
 fn inside(fields: &[FieldInfo], offset: u32) -> String {
-    // A field may lie within a union with another one, and end before that does.
     let over = fields.iter().all(|field| field.offset + field.size <= offset);
+    // A field may lie within a union with another one, and end before that does.
     let behind = |field: &&FieldInfo| offset.checked_sub(field.offset).is_some_and(|rest| rest < field.size);
     let holding = fields.iter().filter(behind).map(|field| field.offset).max();
     let before = || {

@@ -129,15 +129,8 @@ mod tests {
     fn a_waiting_threads_stack_is_named_from_the_switch_frame_to_the_trap_frame() {
         let text = "# A wait.\nprocess app\nthread main in=app\n\
                     main NtDelayExecution alertable=no interval=forever\n";
-        let case = recorder::Case::parse("x", "x", text).unwrap();
         for name in ["nt", "reactos"] {
-            let kernel = recorder::kernels::by_name(name).unwrap();
-            let recording = recorder::record(&case, kernel).unwrap();
-            let event = recording.event(3).unwrap();
-            let names = Names::new(kernel, &event.machine, &event.named);
-            let id = event.named.iter().find(|named| named.name == "main").unwrap().id;
-            let thread = kernel.threads(&event.machine).into_iter().find(|thread| thread.id == id).unwrap();
-            let stacks = stacks(&names, &event.machine, &thread);
+            let stacks = stacks_of(name, text, "main", 3, None);
             assert_eq!(stacks.iter().map(|stack| stack.ring).collect::<Vec<_>>(), [0, 3], "{name}");
             let text = picture(&stacks[0]) + &walked(&stacks);
             for part in [
