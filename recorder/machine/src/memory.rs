@@ -30,7 +30,7 @@ pub(crate) struct Leaf {
 /// A page that was never written.
 pub(crate) const BLANK: Leaf = Leaf { marks: 0, bytes: [0; PAGE as usize] };
 
-const GROUP: usize = 16;
+const GROUP: usize = 32;
 
 /// Pages that share a counter. An absent page reads as zeroes.
 #[derive(Clone, Default)]
@@ -194,10 +194,10 @@ impl Memory {
     /// pointers, shared groups one for all their pages.
     pub fn changed(&self, older: &Memory) -> Vec<u32> {
         let differs = |page: Apart| (page.new != page.old).then_some(page.frame);
-        let beyond = |longer: &Memory, shorter: &Memory| shorter.groups.len()..longer.groups.len();
-        let groups = beyond(self, older).chain(beyond(older, self));
-        let frames = groups.flat_map(|group| group * GROUP..(group + 1) * GROUP).map(|frame| frame as u32);
-        self.apart(older).filter_map(differs).chain(frames).collect()
+        // A last group has room for pages that are not there.
+        let (both, most) = (self.pages.min(older.pages), self.pages.max(older.pages));
+        let apart = self.apart(older).filter_map(differs).filter(|frame| *frame < both);
+        apart.chain(both..most).collect()
     }
 }
 
@@ -286,9 +286,15 @@ mod tests {
 
     #[test]
     fn memories_of_different_sizes_differ_in_what_only_one_has() {
-        let (small, large) = (Memory::new(16), Memory::new(48));
-        assert_eq!(small.changed(&large), (16..48).collect::<Vec<u32>>());
-        assert_eq!(large.changed(&small), small.changed(&large));
+        // Within a group, and beyond it.
+        for (less, more) in [(16, 20), (16, 40), (32, 64), (50, 51)] {
+            let (small, mut large) = (Memory::new(less), Memory::new(more));
+            assert_eq!(small.changed(&large), (less..more).collect::<Vec<u32>>());
+            large.write_u32(Pa(3 * PAGE), 1);
+            large.write_u32(Pa(less * PAGE), 1);
+            assert_eq!(large.changed(&small), [3].into_iter().chain(less..more).collect::<Vec<u32>>());
+            assert_eq!(large.changed(&small), small.changed(&large));
+        }
     }
 
     #[test]

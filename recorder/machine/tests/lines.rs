@@ -40,7 +40,7 @@ enum Event {
 
 fn deed() -> impl Strategy<Value = Deed> {
     // Frames of two groups, and the last one.
-    let frame = || prop::sample::select(vec![0u32, 1, 15, 16, PAGES - 1]);
+    let frame = || prop::sample::select(vec![0u32, 1, 31, 32, PAGES - 1]);
     let length = prop_oneof![4 => 0usize..10, 2 => 60usize..70, 1 => 120usize..200, 1 => 4000usize..4097];
     let write = (frame(), 0..PAGE, length, any::<u8>(), any::<bool>()).prop_map(
         |(frame, start, length, byte, late)| {
