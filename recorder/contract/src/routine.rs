@@ -254,6 +254,12 @@ impl Args {
         args.values.get_mut(..values.len())?.copy_from_slice(values);
         Some(args)
     }
+
+    /// All of them, with zeroes behind the last; none when they are more than `N`.
+    #[inline]
+    pub fn at_most<const N: usize>(&self) -> Option<[u32; N]> {
+        (usize::from(self.count) <= N).then(|| self.values.first_chunk().copied()).flatten()
+    }
 }
 
 impl std::ops::Deref for Args {
@@ -377,6 +383,8 @@ mod tests {
         assert_eq!((args(Args::MAX + 1), Args::new(&[5; 256])), (None, None));
         assert!(args(2) != args(3) && args(2) != Args::new(&[5, 6]) && args(1) != Args::new(&[5, 0]));
         assert_eq!(format!("{:?}", args(2).unwrap()), "[5, 5]");
+        let few = |count: usize| args(count)?.at_most::<2>();
+        assert_eq!([0, 1, 2, 3].map(few), [Some([0, 0]), Some([5, 0]), Some([5, 5]), None]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::nesting::{Entered, Nesting};
 use super::routines::Routines;
 use crate::recording::{EventRecord, Input, Reaching, TraceStep, Went};
-use contract::routine::RoutineInfo;
+use contract::routine::{Args, RoutineInfo};
 use contract::{Flow, Kernel, Named, ObjectId};
 use machine::registers::flags;
 use machine::{Access, Fault, Machine, Memory, PAGE, Pa, Reg, Stop, Until, Va};
@@ -197,22 +197,19 @@ impl Motor {
         let instant = self.m.retired;
         let thread = if full { None } else { Some(self.current()) };
         let entered = thread.map(|thread| self.nesting.enter(&self.m, thread, stage));
-        let (args, went) = match contract::routine::serve(self.kernel, &mut self.m, at) {
-            Ok(served) => {
-                let went = match served.flow {
-                    Flow::Return(value) => Went::Returned(value),
-                    Flow::Call { target, .. } => Went::Called(target),
-                    Flow::Jump(to) => Went::Jumped(to),
-                    Flow::Direct => self.returned(info, entered).map_or(Went::Direct, Went::Returned),
-                };
-                (SmallVec::from_slice(&served.args), went)
-            }
+        let served = contract::routine::serve(self.kernel, &mut self.m, at);
+        let went = match &served {
+            Ok(served) => match served.flow {
+                Flow::Return(value) => Went::Returned(value),
+                Flow::Call { target, .. } => Went::Called(target),
+                Flow::Jump(to) => Went::Jumped(to),
+                Flow::Direct => self.returned(info, entered).map_or(Went::Direct, Went::Returned),
+            },
             Err(fault) => {
-                let went = Went::Faulted(fault.at);
                 self.m
-                    .page_fault(fault)
+                    .page_fault(*fault)
                     .map_err(|_| format!("a fault while a double fault was delivered, at {}", info.name))?;
-                (SmallVec::new(), went)
+                Went::Faulted(fault.at)
             }
         };
         let (Some(thread), Some(entered)) = (thread, entered) else {
@@ -225,6 +222,7 @@ impl Motor {
         let thread = self.notes.number_of(thread);
         let routine = self.routines.number(info, at);
         let depth = entered.depth;
+        let args = served.as_ref().map_or(SmallVec::new(), |served| noted(&served.args));
         self.notes.trace.push(TraceStep { at: instant, depth, thread, routine, stage, args, went });
         Ok(())
     }
@@ -298,6 +296,15 @@ impl Motor {
         }
         self.place = None;
         std::mem::take(&mut self.notes)
+    }
+}
+
+/// The arguments of a routine. Most have few; copying as many as fit whatever there is of them takes less
+/// time than counting.
+fn noted(args: &Args) -> SmallVec<[u32; 4]> {
+    match args.at_most() {
+        Some(all) => SmallVec::from_buf_and_len(all, args.len()),
+        None => SmallVec::from_slice(args),
     }
 }
 
