@@ -97,14 +97,16 @@ fn folded(rows: Vec<(String, String)>) -> Vec<(String, String)> {
     out
 }
 
-/// A call of at most that width: what is too long loses the end of its arguments, and keeps its result.
+/// A call of at most that width: what is too long loses the end of its arguments, and keeps its result while there
+/// is room for that and for the routine's name.
 fn shortened(call: &str, width: usize) -> String {
     let length = call.chars().count();
     if length <= width {
         return call.to_owned();
     }
     let end = call.rfind(')').map_or("", |at| &call[at..]);
-    let end = if end.chars().count() * 2 > width { "" } else { end };
+    let name = call.find('(').map_or(0, |at| call[..=at].chars().count());
+    let end = if name + 1 + end.chars().count() > width { "" } else { end };
     let kept = call.chars().take(width - 1 - end.chars().count());
     kept.chain(['…']).chain(end.chars()).collect()
 }
@@ -148,11 +150,18 @@ mod tests {
 
     #[test]
     fn a_long_call_loses_arguments_and_keeps_its_result() {
-        let long = format!("KeInsertQueueApc({}) = STATUS_UNSUCCESSFUL", "00000000, ".repeat(9));
-        let text = side_by_side(("nt", "reactos"), &[row(0, &long)], &[]);
-        let line = text.lines().nth(1).unwrap();
-        assert!(line.contains("KeInsertQueueApc(00000000, ") && line.contains("…) = STATUS_UNSUCCESSFUL"));
-        assert_eq!(line.trim_end_matches(" |").chars().count(), COLUMN + 2, "{text}");
+        let told = |name: &str| {
+            let long = format!("{name}({}) = STATUS_INSUFFICIENT_RESOURCES", "00000000, ".repeat(9));
+            let text = side_by_side(("nt", "reactos"), &[row(0, &long)], &[]);
+            let line = text.lines().nth(1).unwrap().trim_end_matches(" |").trim().to_owned();
+            assert_eq!(line.chars().count(), COLUMN - 2, "{text}");
+            line
+        };
+        let end = "…) = STATUS_INSUFFICIENT_RESOURCES";
+        assert_eq!(told("NtCreateThread"), format!("NtCreateThread(00000000, 000{end}"));
+        // As long a name as there is room for, and one that leaves none.
+        assert_eq!(told(&"N".repeat(27)), format!("{}({end}", "N".repeat(27)));
+        assert_eq!(told(&"N".repeat(28)), format!("{}(00000000, 00000000, 00000000, 00…", "N".repeat(28)));
     }
 
     #[test]
