@@ -72,8 +72,7 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// What the output fails with.
     pub fn event(&mut self, event: EventRecord, routines: &[String]) -> io::Result<()> {
-        let now = mentioned(self.known, &event).min(routines.len());
-        self.put(&event, routines, now)?;
+        self.put(&event, routines)?;
         self.older = event.machine.memory;
         self.out.flush()
     }
@@ -84,21 +83,19 @@ impl<W: Write> Writer<W> {
         self.older.catch_up(memory);
     }
 
-    /// As [`Writer::event`], with an event in which the machine itself is, which will run on, and with no more
-    /// routines than were mentioned. It costs what the event wrote, while the writer
-    /// [follows](Writer::follow) the machine's memory.
+    /// As [`Writer::event`], with an event in which the machine itself is, which will run on. It costs what
+    /// the event wrote, while the writer [follows](Writer::follow) the machine's memory.
     ///
     /// # Errors
     /// What the output fails with.
     pub(crate) fn event_of(&mut self, event: &mut EventRecord, routines: &[String]) -> io::Result<()> {
-        debug_assert_eq!(mentioned(self.known, event), routines.len());
-        self.put(event, routines, routines.len())?;
+        self.put(event, routines)?;
         self.older.catch_up_on(&mut event.machine.memory, &self.space.changed.looked_at);
         self.out.flush()
     }
 
-    /// Writes an event, by which the first `now` routines have been mentioned.
-    fn put(&mut self, event: &EventRecord, routines: &[String], now: usize) -> io::Result<()> {
+    fn put(&mut self, event: &EventRecord, routines: &[String]) -> io::Result<()> {
+        let now = mentioned(self.known, event).min(routines.len());
         let added = routines.get(self.known..now).unwrap_or_default();
         let wire = Event::new(event, &self.older, Gap::Short, added, &mut self.space);
         self.out.write_all(self.scratch.chunk(EVENT, &wire, self.packer.behind()))?;
