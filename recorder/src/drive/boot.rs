@@ -35,9 +35,11 @@ impl Booted {
 ///
 /// Kernels are told apart by their names.
 pub(super) fn booted(kernel: &'static dyn Kernel, detail: Detail) -> Result<Arc<Booted>, RecordError> {
-    type Boots = BTreeMap<(&'static str, bool), Arc<Booted>>;
+    type Boots = BTreeMap<(&'static str, Detail), Arc<Booted>>;
     static BOOTS: Mutex<Boots> = Mutex::new(BTreeMap::new());
-    let key = (kernel.name(), detail == Detail::Yes);
+    // One boot serves runs that are recorded and runs that are not, whichever comes first.
+    let detail = detail.max(Detail::No);
+    let key = (kernel.name(), detail);
     // A thread that panicked while it booted has left nothing half done in the map.
     let lock = || BOOTS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if let Some(booted) = lock().get(&key) {

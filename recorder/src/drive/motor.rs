@@ -26,7 +26,7 @@ pub(super) enum Pause {
 }
 
 /// How much is written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Detail {
     /// Neither a trace nor what reached the machine.
     Nothing,
