@@ -1,5 +1,6 @@
 //! Comparing what two judges say of one instruction.
 
+use crate::intel;
 use crate::undefined::operand;
 use crate::{Bytes, CODE, Case, End, SYSTEM, State, Undefined, X87, decode, entry, in_signals};
 use iced_x86::{Decoder, DecoderError, DecoderOptions, MemorySize, Mnemonic};
@@ -94,9 +95,18 @@ pub fn explained(
     {
         return Some(TABLES);
     }
+    let place = |outcome: &(State, End)| (outcome.0.eip, fetched(outcome.1));
+    if place(judge) != place(machine)
+        && let Some(why) = intel::at_another_end(judge, machine, case)
+    {
+        return Some(why);
+    }
     if fetched(judge.1) == machine.1 {
         let partial = may_be_partial(machine.1, mnemonic) && differs_by_parts(judge, machine, mnemonic);
-        return partial.then_some(PARTIAL);
+        return match partial {
+            true => Some(PARTIAL),
+            false => intel::at_the_same_end(judge, machine, case),
+        };
     }
     let locked = case.code[..case.len.min(case.code.len())].contains(&0xF0);
     let several = |vector| matches!(vector, Some(10..=14 | 17));
@@ -190,7 +200,7 @@ fn is_cut_off(case: &Case) -> bool {
         })
 }
 
-fn prefix(byte: &&u8) -> bool {
+pub(crate) fn prefix(byte: &&u8) -> bool {
     matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3)
 }
 

@@ -13,6 +13,7 @@ mod compare;
 mod emulated;
 mod form;
 mod generate;
+mod intel;
 mod layout;
 pub mod program;
 mod random;
@@ -26,6 +27,7 @@ pub use compare::{PARTIAL, difference, explained, lost, may_be_partial, number, 
 pub use emulated::{Cut, Denied, Emulated, Ran, Traced, Whole, named, put_x87};
 pub use form::{Form, Template, excluded, forms};
 pub use generate::{Generator, Pools, background, decode};
+pub use intel::forget_operand;
 pub use layout::*;
 pub use program::Scene;
 pub use random::Random;

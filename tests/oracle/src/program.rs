@@ -3,6 +3,7 @@
 
 use crate::emulated::{Cut, Traced, Whole};
 use crate::form::{excluded, of_the_time};
+use crate::intel::goes_on_otherwise;
 use crate::{CODE, State, entry};
 use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, Mnemonic, NasmFormatter};
 
@@ -204,4 +205,5 @@ pub(crate) fn judged(instruction: &Instruction) -> bool {
         && !system
         && !locked
         && !repeated
+        && !goes_on_otherwise(instruction)
 }

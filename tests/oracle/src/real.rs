@@ -170,6 +170,7 @@ impl Real {
     fn call(&mut self, number: u32, arguments: [u32; 4]) -> Result<(), String> {
         self.memory.write_all_at(&[0xCD, 0x80], CODE.into()).map_err(io)?;
         let mut regs = self.regs;
+        flat(&mut regs);
         regs.rip = CODE.into();
         regs.orig_rax = u64::MAX;
         [regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi] =
@@ -232,9 +233,9 @@ impl Real {
         [regs.rax, regs.rcx, regs.rdx, regs.rbx, regs.rsp, regs.rbp, regs.rsi, regs.rdi] =
             start.map(u64::from);
         (regs.rip, regs.eflags, regs.orig_rax) = (CODE.into(), 0x202, u64::MAX);
-        (regs.cs, regs.ss) = (crate::FLAT_CODE.into(), crate::FLAT_DATA.into());
+        flat(&mut regs);
         (regs.ds, regs.es) = (crate::FLAT_DATA.into(), crate::FLAT_DATA.into());
-        (regs.fs, regs.gs, regs.fs_base, regs.gs_base) = (0, 0, 0, 0);
+        (regs.fs_base, regs.gs_base) = (0, 0);
         ptrace::setregs(self.pid, regs).map_err(os)?;
         self.steps.fetch_add(1, Ordering::Relaxed);
         ptrace::cont(self.pid, None).map_err(os)?;
@@ -375,15 +376,20 @@ impl Real {
         regs.orig_rax = u64::MAX;
         (regs.rip, regs.rsp) = (CODE.into(), DATA.into());
         regs.eflags &= !TF;
-        (regs.cs, regs.ss) = (crate::FLAT_CODE.into(), crate::FLAT_DATA.into());
-        // What the last instruction loaded may have an RPL that ptrace refuses.
-        (regs.es, regs.ds, regs.fs, regs.gs) = (0, 0, 0, 0);
+        flat(&mut regs);
         ptrace::setregs(self.pid, regs).map_err(os)?;
         ptrace::step(self.pid, None).map_err(os)?;
         waitpid(self.pid, None).map_err(os)?;
         self.regs = ptrace::getregs(self.pid).map_err(os)?;
         self.memory.write_all_at(&[NOTHING], CODE.into()).map_err(io)
     }
+}
+
+/// Takes away what the last instruction loaded: code where [`CODE`] has another offset, or an RPL that ptrace
+/// refuses.
+fn flat(regs: &mut user_regs_struct) {
+    (regs.cs, regs.ss) = (crate::FLAT_CODE.into(), crate::FLAT_DATA.into());
+    (regs.es, regs.ds, regs.fs, regs.gs) = (0, 0, 0, 0);
 }
 
 /// Attaches to a process; gives its memory, and its registers where it stopped.

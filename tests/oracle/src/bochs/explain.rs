@@ -76,7 +76,9 @@ fn fault_of_bochs(test: &Test, part: &Difference) -> Option<&'static str> {
     let name = test.name.as_str();
     let is = |prefix: &str| name.starts_with(prefix);
     if is("load: POP DS beyond the stack") {
-        return Some("Bochs pops two bytes of a selector; the real processor reads four, as its fault says");
+        return Some(
+            "Bochs pops two bytes of a selector, as Intel's processors do; AMD's read four, as their fault says",
+        );
     }
     if is("load: LTR, the table's page is not writable") {
         return Some("Bochs loads TR before it marks the task busy, and keeps it when that faults");
@@ -87,7 +89,7 @@ fn fault_of_bochs(test: &Test, part: &Difference) -> Option<&'static str> {
     if is("return: ")
         && ["IRET to ring 3", "RETF to ring 3", "RETF 8 to ring 3"].iter().any(|form| name.contains(form))
     {
-        return Some("Bochs reads two bytes of the selector of SS; the real processor reads four of CS's");
+        return Some("Bochs reads two bytes of the selector of SS; AMD's processors read four of CS's");
     }
     if name.contains("CS beyond its limit and no room")
         || is("priority: CALL to a segment good, ESP 400000, EIP FFFFFFFF")

@@ -82,11 +82,14 @@ impl Whole {
         start(&mut self.plain, &self.ready, scene);
         let m = &mut self.plain;
         let mut taint = 0;
+        // The flags before the first of the repetitions that are under way.
+        let mut before = None;
         for _ in 0..MOST {
             let (at, code) = next(m);
             let wide = entry(m.cpu.segments[1].selector).is_none_or(|entry| entry.wide);
             let instruction = decode(&code, wide);
-            let case = Case { len: instruction.len(), code, start: registers(m) };
+            let mut case = Case { len: instruction.len(), code, start: registers(m) };
+            case.start.eflags = before.take().unwrap_or(case.start.eflags);
             let mask = undefined(&instruction, &case);
             // AMD's processors check the port even if there is nothing to repeat.
             let choice = is_port_string(instruction.mnemonic()) && m.cpu.regs[1] & 0xFFFF == 0;
@@ -105,6 +108,7 @@ impl Whole {
                 stop => return Err(Cut::Stopped(named(&stop))),
             }
             let repeated = instruction.is_string_instruction() && m.cpu.eip == case.start.eip;
+            before = repeated.then_some(case.start.eflags);
             if m.cpu.cpl() == 3 && repeated && !next(m).1.starts_with(&case.code[..case.len]) {
                 return Err(Cut::Itself);
             }
