@@ -3,6 +3,7 @@
 
 use recorder::{Case, Recording, Replay, kernels, record, record_in_detail, record_into};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The cases of the corpus, in the order of their paths.
 fn cases() -> Vec<Case> {
@@ -24,18 +25,29 @@ fn cases() -> Vec<Case> {
     found.iter().map(read).collect()
 }
 
-/// Does something for every case and each of its kernels.
-fn each(mut what: impl FnMut(&Case, &'static dyn contract::Kernel)) {
-    let mut done = 0;
-    for case in cases() {
-        for name in [&case.kernels.0, &case.kernels.1] {
-            if let Some(kernel) = kernels::by_name(name) {
-                what(&case, kernel);
-                done += 1;
+/// Does something for every case and each of its kernels, on as many threads as there are processors.
+fn each(what: impl Fn(&Case, &'static dyn contract::Kernel) + Sync) {
+    let cases = cases();
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = || {
+        while let Some(case) = cases.get(next.fetch_add(1, Relaxed)) {
+            for kernel in
+                [&case.kernels.0, &case.kernels.1].into_iter().filter_map(|name| kernels::by_name(name))
+            {
+                what(case, kernel);
+                done.fetch_add(1, Relaxed);
             }
         }
-    }
-    assert!(done > 0);
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for thread in running {
+            // The first one's own words, not that some thread failed.
+            thread.join().unwrap_or_else(|why| std::panic::resume_unwind(why));
+        }
+    });
+    assert!(done.into_inner() > cases.len());
 }
 
 #[test]
