@@ -2,7 +2,7 @@
 
 use crate::intel;
 use crate::undefined::operand;
-use crate::{Bytes, CODE, Case, End, SYSTEM, State, Undefined, X87, decode, entry, in_signals};
+use crate::{Bytes, CODE, Case, End, SYSTEM, State, Undefined, X87, entry, in_signals};
 use iced_x86::{Decoder, DecoderError, DecoderOptions, MemorySize, Mnemonic};
 
 /// The names of the general registers, by their encodings.
@@ -103,10 +103,7 @@ pub fn explained(
     }
     if fetched(judge.1) == machine.1 {
         let partial = may_be_partial(machine.1, mnemonic) && differs_by_parts(judge, machine, mnemonic);
-        return match partial {
-            true => Some(PARTIAL),
-            false => intel::at_the_same_end(judge, machine, case),
-        };
+        return partial.then_some(PARTIAL).or_else(|| intel::at_the_same_end(judge, machine, case));
     }
     let locked = case.code[..case.len.min(case.code.len())].contains(&0xF0);
     let several = |vector| matches!(vector, Some(10..=14 | 17));
@@ -155,8 +152,7 @@ fn differs_by_parts(judge: &(State, End), machine: &(State, End), mnemonic: Mnem
 
 /// Whether an operand in memory goes beyond the last offset.
 fn wraps(case: &Case) -> bool {
-    let wide = entry(case.start.selectors[1]).is_none_or(|entry| entry.wide);
-    let instruction = decode(&case.code, wide);
+    let instruction = case.instruction();
     let size = instruction.memory_size().size() as u32;
     operand(&instruction, case, false).is_some_and(|offset| offset.checked_add(size.max(1) - 1).is_none())
 }
@@ -188,19 +184,18 @@ fn misses_the_next(judge: End, case: &Case) -> bool {
 fn is_cut_off(case: &Case) -> bool {
     let opcode = case.code.iter().take_while(prefix).count();
     let modrm = opcode + if case.code.get(opcode) == Some(&0x0F) { 2 } else { 1 };
-    let wide = entry(case.start.selectors[1]).is_none_or(|entry| entry.wide);
     modrm < case.code.len()
         && (0..8).any(|number| {
             let mut code = case.code.clone();
             code[modrm] = code[modrm] & 0xC7 | number << 3;
-            let bits = if wide { 32 } else { 16 };
+            let bits = if case.is_wide() { 32 } else { 16 };
             let mut decoder = Decoder::new(bits, &code, DecoderOptions::NONE);
             let _ = decoder.decode();
             decoder.last_error() == DecoderError::NoMoreBytes
         })
 }
 
-pub(crate) fn prefix(byte: &&u8) -> bool {
+fn prefix(byte: &&u8) -> bool {
     matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3)
 }
 
@@ -211,8 +206,7 @@ pub(crate) fn prefix(byte: &&u8) -> bool {
 /// the instruction, loses them (AMD APM, volume 2, section 11.4): the judge is to be asked again.
 pub fn lost(judge: &(State, End), machine: &(State, End), case: &Case) -> bool {
     let start = &case.start;
-    let wide = entry(start.selectors[1]).is_none_or(|entry| entry.wide);
-    let instruction = decode(&case.code, wide);
+    let instruction = case.instruction();
     let Some(loaded) = start.x87.as_ref().filter(|x87| x87.status & 0x80 == 0) else { return false };
     let mut alike = machine.clone();
     if let (Some(x87), Some(judged)) = (&mut alike.0.x87, &judge.0.x87) {

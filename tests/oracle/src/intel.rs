@@ -2,11 +2,11 @@
 //! it so or leave it open. SDM is Intel's manual. A judge of either make is right with it.
 
 use crate::layout::DOWN;
-use crate::{Bytes, Case, End, Entry, State, Undefined, decode, difference, entry};
-use iced_x86::{Code, Instruction, Mnemonic};
+use crate::undefined::ALL;
+use crate::{Bytes, Case, End, Entry, State, Undefined, difference, entry};
+use iced_x86::{Code, Instruction, Mnemonic, OpKind};
 
 const NARROW: &str = "Intel's processors move a segment register's two bytes where four are pushed or popped";
-const STATUS_FLAGS: u32 = 0x8D5;
 /// ES of the x87's status word: an exception that is not masked is pending.
 const PENDING: u16 = 0x80;
 
@@ -17,24 +17,32 @@ pub(crate) fn at_the_same_end(
     case: &Case,
 ) -> Option<&'static str> {
     use Mnemonic::*;
-    let instruction = decoded(case);
+    let instruction = case.instruction();
     let compares = matches!(instruction.mnemonic(), Cmpsb | Cmpsw | Cmpsd | Scasb | Scasw | Scasd);
-    let mut alike = machine.clone();
     let repeats = instruction.has_rep_prefix() || instruction.has_repne_prefix();
-    let why = if compares && repeats && judge.0.eip == case.start.eip {
-        alike.0.eflags = machine.0.eflags & !STATUS_FLAGS | case.start.eflags & STATUS_FLAGS;
-        "Intel's processors keep the flags until a repeated comparison has ended (SDM, volume 2, REP)"
-    } else {
-        // SDM, volume 2, PUSH: recent processors leave the upper half of the place as it was.
-        let slot = pushed(&instruction, case).filter(|_| machine.1 == End::Done)?;
-        for index in [2, 3].into_iter().filter_map(|at| Bytes::index(slot.linear().wrapping_add(at))) {
-            let zero = alike.0.bytes.0.get(index) == Some(&0);
-            alike.0.bytes.0[index] = *case.start.bytes.0.get(index).filter(|_| zero)?;
-        }
-        NARROW
-    };
+    let goes_on = compares && repeats && judge.0.eip == case.start.eip;
+    let slot = pushed(&instruction, case).filter(|_| machine.1 == End::Done);
     let none = Undefined::default();
-    (difference(judge, machine, &none).is_some() && difference(judge, &alike, &none).is_none()).then_some(why)
+    // Nearly always there is nothing to explain, and nothing to copy for it.
+    if !goes_on && slot.is_none() || difference(judge, machine, &none).is_none() {
+        return None;
+    }
+    let mut alike = machine.clone();
+    let why = match slot {
+        // SDM, volume 2, PUSH: recent processors leave the upper half of the place as it was.
+        Some(slot) => {
+            for index in [2, 3].into_iter().filter_map(|at| Bytes::index(slot.linear().wrapping_add(at))) {
+                let zero = alike.0.bytes.0.get(index) == Some(&0);
+                alike.0.bytes.0[index] = *case.start.bytes.0.get(index).filter(|_| zero)?;
+            }
+            NARROW
+        }
+        None => {
+            alike.0.eflags = machine.0.eflags & !ALL | case.start.eflags & ALL;
+            "Intel's processors keep the flags until a repeated comparison has ended (SDM, volume 2, REP)"
+        }
+    };
+    difference(judge, &alike, &none).is_none().then_some(why)
 }
 
 /// Why the judge may end in another way than with the machine's fault, or go on.
@@ -44,11 +52,11 @@ pub(crate) fn at_another_end(
     case: &Case,
 ) -> Option<&'static str> {
     use Mnemonic::*;
-    let instruction = decoded(case);
+    let instruction = case.instruction();
     let End::Fault { vector, .. } = machine.1 else { return None };
     let accesses = matches!(vector, 12..=14 | 17);
     match instruction.mnemonic() {
-        _ if vector == 6 && is_reserved(case) => {
+        _ if vector == 6 && is_reserved(&instruction) => {
             Some("Intel's processors do nothing at 0F 0D with a register, AMD's refuse it")
         }
         Bound if accesses && matches!(judge.1, End::Fault { vector: 5, .. }) => {
@@ -79,13 +87,7 @@ pub fn forget_operand(judge: &State, machine: &mut State, start: &State) {
 /// Whether an instruction is not to be judged in the middle of a program: the next ones would see what it
 /// left.
 pub(crate) fn goes_on_otherwise(instruction: &Instruction) -> bool {
-    let reserved =
-        matches!(instruction.code(), Code::Reservednop_rm16_r16_0F0D | Code::Reservednop_rm32_r32_0F0D);
-    reserved || is_wide_push(instruction)
-}
-
-fn decoded(case: &Case) -> Instruction {
-    decode(&case.code, entry(case.start.selectors[1]).is_none_or(|entry| entry.wide))
+    is_reserved(instruction) || is_wide_push(instruction)
 }
 
 fn pending(state: &State) -> bool {
@@ -93,9 +95,10 @@ fn pending(state: &State) -> bool {
 }
 
 /// 0F 0D with a register for its operand.
-fn is_reserved(case: &Case) -> bool {
-    let prefixes = case.code.iter().take_while(crate::compare::prefix).count();
-    matches!(case.code[prefixes..], [0x0F, 0x0D, 0xC0..=0xFF, ..])
+fn is_reserved(instruction: &Instruction) -> bool {
+    use Code::*;
+    matches!(instruction.code(), Reservednop_rm16_r16_0F0D | Reservednop_rm32_r32_0F0D)
+        && instruction.op0_kind() == OpKind::Register
 }
 
 /// Four bytes on the stack of which only the lower two are a selector.
@@ -159,7 +162,7 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DATA, FLAT_CODE, FLAT_DATA, background, explained, local};
+    use crate::{DATA, FLAT_CODE, FLAT_DATA, X87, background, explained, local};
 
     /// An instruction with its stack pointer, and what it is executed with.
     fn case(code: &[u8], esp: u32, ss: u16) -> Case {
@@ -170,25 +173,23 @@ mod tests {
     }
 
     fn told(case: &Case, judge: &(State, End), machine: &(State, End)) -> bool {
-        explained(judge, machine, decoded(case).mnemonic(), case).is_some()
+        explained(judge, machine, case.instruction().mnemonic(), case).is_some()
     }
 
     #[test]
     fn the_upper_half_of_a_pushed_selector_may_stay() {
-        let case = case(&[0x06], DATA + 0x104, FLAT_DATA);
-        let mut judge = (case.start.clone(), End::Done);
-        judge.0.bytes.put(DATA + 0x102, &[0x34, 0x12]);
-        let mut machine = (case.start.clone(), End::Done);
+        let mut case = case(&[0x06], DATA + 0x104, FLAT_DATA);
+        case.start.bytes.put(DATA + 0x102, &[0x34, 0x12]);
+        let judge = (case.start.clone(), End::Done);
+        let mut machine = judge.clone();
         machine.0.bytes.put(DATA + 0x102, &[0, 0]);
-        let mut start = case;
-        start.start.bytes.put(DATA + 0x102, &[0x34, 0x12]);
-        assert!(told(&start, &judge, &machine));
+        assert!(told(&case, &judge, &machine));
         // The machine's must be zero, the judge's what was there, and nothing else may differ.
         for (of_judge, at) in [(false, 2), (true, 2), (true, 0), (false, 4)] {
             let (mut judge, mut machine) = (judge.clone(), machine.clone());
             let changed = if of_judge { &mut judge } else { &mut machine };
             changed.0.bytes.put(DATA + 0x100 + at, &[0x77]);
-            assert!(!told(&start, &judge, &machine), "judge {of_judge}, byte {at}");
+            assert!(!told(&case, &judge, &machine), "judge {of_judge}, byte {at}");
         }
     }
 
@@ -239,5 +240,54 @@ mod tests {
         let mut single = case.clone();
         single.code = vec![0xA6, 0x90];
         assert!(!told(&single, &with(0x11, begun), &with(0x44, begun)), "not repeated");
+    }
+
+    #[test]
+    fn what_raises_no_fault_is_told_only_where_intels_do_otherwise() {
+        let fault = |vector| End::Fault { vector, error: 0, address: 0 };
+        for (code, ending, of_judge, status, wanted) in [
+            // 0F 0D with a register, and with memory; NOP.
+            (&[0x0F, 0x0D, 0xC0][..], fault(6), End::Done, 0, true),
+            (&[0x66, 0x0F, 0x0D, 0xFF], fault(6), End::Done, 0, true),
+            (&[0x0F, 0x0D, 0xC0], fault(13), End::Done, 0, false),
+            (&[0x0F, 0x0D, 0x00], fault(6), End::Done, 0, false),
+            (&[0x0F, 0x1F, 0xC0], fault(6), End::Done, 0, false),
+            // BOUND.
+            (&[0x62, 0x00], fault(14), fault(5), 0, true),
+            (&[0x62, 0x00], fault(14), fault(6), 0, false),
+            (&[0x62, 0x00], fault(14), End::Done, 0, false),
+            // FST, FISTP and FLD of memory.
+            (&[0xD9, 0x10], fault(14), End::Done, PENDING, true),
+            (&[0xDF, 0x38], fault(17), End::Done, PENDING, true),
+            (&[0xD9, 0x10], fault(14), End::Done, 0, false),
+            (&[0xD9, 0x10], fault(16), End::Done, PENDING, false),
+            (&[0xD9, 0x00], fault(14), End::Done, PENDING, false),
+        ] {
+            let mut case = case(code, DATA, FLAT_DATA);
+            case.start.x87 = Some(unit(0, 0));
+            let machine = (case.start.clone(), ending);
+            let mut judge = (case.start.clone(), of_judge);
+            judge.0.x87 = Some(unit(status, 0));
+            assert_eq!(told(&case, &judge, &machine), wanted, "{code:X?}: {ending:?}, {of_judge:?}");
+        }
+    }
+
+    #[test]
+    fn an_operand_is_forgotten_only_where_the_judge_kept_the_first() {
+        let with = |operand| {
+            let mut state = case(&[0x90], DATA, FLAT_DATA).start;
+            state.x87 = Some(unit(0, operand));
+            state
+        };
+        for (judge, kept) in [(1, 1), (2, 3), (3, 3)] {
+            let mut machine = with(3);
+            forget_operand(&with(judge), &mut machine, &with(1));
+            assert_eq!(machine, with(kept), "the judge has {judge}");
+        }
+    }
+
+    fn unit(status: u16, operand: u32) -> X87 {
+        let (control, st) = (0x37F, [[0; 10]; 8]);
+        X87 { control, status, full: 0, opcode: 0, instruction: 0, operand, st }
     }
 }

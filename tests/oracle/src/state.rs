@@ -1,6 +1,7 @@
 //! The state from which an instruction starts and in which it ends, on either side.
 
-use crate::{CONSTANT, CONSTANT_SIZE, DATA, DATA_SIZE};
+use crate::{CONSTANT, CONSTANT_SIZE, DATA, DATA_SIZE, decode, entry};
+use iced_x86::Instruction;
 
 /// The flags that are set before an instruction and compared after it: the status flags and DF, NT,
 /// AC and ID. TF is set on either side, IF cannot be changed, and RF is the step's own.
@@ -107,4 +108,16 @@ pub struct Case {
     pub len: usize,
     /// Where it starts from.
     pub start: State,
+}
+
+impl Case {
+    /// Whether the code segment is of 32 bits; one that is not there counts as such.
+    pub fn is_wide(&self) -> bool {
+        entry(self.start.selectors[1]).is_none_or(|entry| entry.wide)
+    }
+
+    /// The instruction, as [`decode`] has it.
+    pub fn instruction(&self) -> Instruction {
+        decode(&self.code, self.is_wide())
+    }
 }

@@ -23,7 +23,8 @@ pub struct Undefined {
 const CF: u32 = 1;
 const AF: u32 = 0x10;
 const OF: u32 = 0x800;
-const ALL: u32 = 0x8D5;
+/// The status flags.
+pub(crate) const ALL: u32 = 0x8D5;
 
 /// The status flags among iced's flags, as bits of EFLAGS.
 fn status(bits: u32) -> u32 {

@@ -39,6 +39,8 @@ mod judged {
         start: Box<dyn Fn() -> Result<Real, String>>,
         real: Real,
         whole: Whole,
+        /// How often the processor was asked again.
+        again: u64,
     }
 
     impl Judges {
@@ -60,6 +62,7 @@ mod judged {
                 if !matches!(verdict, Verdict::Disagreed(_)) {
                     break;
                 }
+                self.again += 1;
                 verdict = self.ask(&scene, &traced);
             }
             verdict
@@ -155,7 +158,7 @@ mod judged {
             Ok(real) => real,
             Err(why) => return println!("skipped: {why}"),
         };
-        let mut judges = Judges { start, real, whole: Whole::default() };
+        let mut judges = Judges { start, real, whole: Whole::default(), again: 0 };
         let generator = Generator::default();
         let pools = Pools::new(&forms());
         let seed = number("ORACLE_SEED").unwrap_or(1);
@@ -190,6 +193,7 @@ mod judged {
         for (why, times) in &skipped {
             println!("{times} programs skipped: {why}");
         }
+        println!("asked again {} times: an interrupt of the system's may have come between", judges.again);
         for (vector, times) in &ends {
             println!("{times} programs end with exception {vector}");
         }

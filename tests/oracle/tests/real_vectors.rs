@@ -3,7 +3,7 @@
 //! `ORACLE_REAL=write` asks the processor and writes them.
 
 use oracle::vectors::{EACH, MAGIC, SEED, answer, mix};
-use oracle::{Case, Emulated, Generator, decode, entry, excluded, forms, undefined};
+use oracle::{Case, Emulated, Generator, excluded, forms, undefined};
 use std::path::PathBuf;
 
 fn path() -> PathBuf {
@@ -26,8 +26,7 @@ fn cases() -> (Vec<(String, Case)>, u64) {
 }
 
 fn mask(case: &Case) -> oracle::Undefined {
-    let wide = entry(case.start.selectors[1]).is_none_or(|entry| entry.wide);
-    undefined(&decode(&case.code, wide), case)
+    undefined(&case.instruction(), case)
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -39,8 +38,7 @@ fn write(cases: &[(String, Case)], all: u64) {
     file.extend(all.to_le_bytes());
     for (_, case) in cases {
         let judge = real.step(case).expect("the judge goes on");
-        let wide = entry(case.start.selectors[1]).is_none_or(|entry| entry.wide);
-        let mnemonic = decode(&case.code, wide).mnemonic();
+        let mnemonic = case.instruction().mnemonic();
         let compared = emulated
             .step(case)
             .is_ok_and(|machine| oracle::explained(&judge, &machine, mnemonic, case).is_none());

@@ -18,8 +18,8 @@ fn main() {
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod judged {
     use oracle::{
-        Bytes, Case, DATA_SIZE, Emulated, End, Form, Generator, Real, State, background, decode, difference,
-        entry, explained, lost, named,
+        Bytes, Case, DATA_SIZE, Emulated, End, Form, Generator, Real, State, background, difference,
+        explained, lost, named,
     };
     use oracle::{excluded, forms, undefined, unjudged};
     use std::collections::BTreeMap;
@@ -69,8 +69,7 @@ mod judged {
                 self.again += 1;
                 real = self.step(case);
             }
-            let wide = entry(case.start.selectors[1]).is_none_or(|entry| entry.wide);
-            let instruction = decode(&case.code, wide);
+            let instruction = case.instruction();
             if let Some(why) = explained(&real, &machine, instruction.mnemonic(), case) {
                 return Err(why.to_owned());
             }

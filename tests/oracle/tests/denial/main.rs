@@ -13,7 +13,7 @@ mod trial;
 
 use expect::{EXCEPTIONS, NOT_USED};
 use iced_x86::Code;
-use oracle::{Case, Generator, decode, forms};
+use oracle::{Case, Generator, forms};
 use stage::{CALL_GATE, CALL_GATE16, FREE_LOCAL, FREE_TASK, GATES, Stage};
 use std::collections::{BTreeMap, BTreeSet};
 use trial::{Counts, Trial};
@@ -36,8 +36,7 @@ fn never_done(code: Code) -> bool {
 /// Makes system instructions meet what the stage has for them.
 fn fit(case: &mut Case, number: u64) {
     use iced_x86::Mnemonic as M;
-    let wide = oracle::entry(case.start.selectors[1]).is_none_or(|entry| entry.wide);
-    let i = decode(&case.code, wide);
+    let i = case.instruction();
     let pick = |choices: &[u16]| choices[number as usize % choices.len()];
     let selector = match i.mnemonic() {
         M::Ltr => FREE_TASK,

@@ -3,8 +3,7 @@
 
 use iced_x86::{Code, Mnemonic};
 use oracle::{
-    Case, Denied, Emulated, Real, background, decode, difference, entry, excluded, explained, undefined,
-    unjudged,
+    Case, Denied, Emulated, Real, background, decode, difference, excluded, explained, undefined, unjudged,
 };
 use std::collections::BTreeMap;
 
@@ -33,8 +32,7 @@ impl Processor {
         if excluded(code).is_some() || decode(&case.code, true).mnemonic() == Mnemonic::INVALID {
             return None;
         }
-        let wide = entry(case.start.selectors[1]).is_none_or(|entry| entry.wide);
-        let instruction = decode(&case.code, wide);
+        let instruction = case.instruction();
         for (page, written) in pages {
             for denied in [Denied::Everything, Denied::Writing] {
                 if denied == Denied::Writing && !written {
