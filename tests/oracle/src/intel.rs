@@ -4,7 +4,7 @@
 use crate::layout::DOWN;
 use crate::undefined::ALL;
 use crate::{Bytes, Case, End, Entry, State, Undefined, difference, entry};
-use iced_x86::{Code, Instruction, Mnemonic, OpKind};
+use iced_x86::{Code, Instruction, Mnemonic};
 
 const NARROW: &str = "Intel's processors move a segment register's two bytes where four are pushed or popped";
 /// ES of the x87's status word: an exception that is not masked is pending.
@@ -94,11 +94,10 @@ fn pending(state: &State) -> bool {
     state.x87.as_ref().is_some_and(|x87| x87.status & PENDING != 0)
 }
 
-/// 0F 0D with a register for its operand.
+/// 0F 0D with a register for its operand; with memory it is a prefetch.
 fn is_reserved(instruction: &Instruction) -> bool {
     use Code::*;
     matches!(instruction.code(), Reservednop_rm16_r16_0F0D | Reservednop_rm32_r32_0F0D)
-        && instruction.op0_kind() == OpKind::Register
 }
 
 /// Four bytes on the stack of which only the lower two are a selector.
